@@ -1,0 +1,60 @@
+# One word per chore. `make` sets everything up and compares the frameworks on MNIST.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready-to-run
+READY_TO_TEST := .venv/ready-to-test
+
+.PHONY: compare setup test check check-all format wheel pins clean help
+.DEFAULT_GOAL := compare
+
+compare: $(READY) ## set up, train every framework on MNIST, say where the report is
+	$(BIN)/lockstep compare
+
+setup: $(READY) ## create .venv and install the pinned requirements and the package
+
+test: $(READY_TO_TEST) ## set up and run the tests
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(READY_TO_TEST) ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check-all: check ## everything, the slow proofs too
+	$(BIN)/python -m pytest
+
+format: $(READY_TO_TEST) ## let ruff lay out and mend the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+wheel: $(READY_TO_TEST) ## build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+$(READY): requirements/run.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d; try: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up .venv. The first time this downloads about 600 MB: PyTorch, TensorFlow, NumPy."
+	@echo "(On Linux, PyPI's PyTorch brings CUDA, gigabytes more; the README has the CPU line.)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/run.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(READY_TO_TEST): $(READY) requirements/test.txt
+	@echo "Adding what the tests need, about 70 MB."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
+	@touch $@
+
+# PyTorch's own metadata pins the CUDA packages it brings; they are left to it.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
+pins: ## renew requirements/*.txt from *.in (needs uv)
+	$(COMPILE) $(UV_FLAGS) requirements/run.in | grep -vE '^(nvidia|cuda|triton|torch)' > requirements/run.new
+	echo 'torch==2.13.0' >> requirements/run.new
+	mv requirements/run.new requirements/run.txt
+	$(COMPILE) $(UV_FLAGS) requirements/test.in > requirements/test.new
+	mv requirements/test.new requirements/test.txt
+
+clean: ## remove .venv and what was built; runs stay
+	rm -rf .venv dist build
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
