@@ -1,0 +1,353 @@
+"""Pixels: find a dataset, check it, parse it, scale it.
+
+Where the four files are looked for, in this order: the folder given, `LOCKSTEP_DATA`, the user's
+cache folder, and then the dataset's mirrors. Each file may be plain or gzipped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from . import digits, idx
+from .errors import LockstepError, one_of
+
+TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
+SIDE = 28
+
+DIGIT_NAMES = tuple("0123456789")
+FASHION_NAMES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+KUZUSHIJI_NAMES = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset that is published as four IDX files: its mirrors, and how to know it is whole."""
+
+    title: str
+    classes: tuple[str, ...]
+    megabytes: int
+    mirrors: tuple[str, ...]
+    content_sha256: dict[str, str] = field(default_factory=dict)
+    """File name → hash after decompression."""
+    archive_sha256: dict[str, str] = field(default_factory=dict)
+    """File name → hash of the published .gz, where no hash of the content is published."""
+
+
+SOURCES = {
+    "mnist": Source(
+        title="MNIST",
+        classes=DIGIT_NAMES,
+        megabytes=12,
+        mirrors=(
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        ),
+        content_sha256={
+            TRAIN_IMAGES: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            TRAIN_LABELS: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            TEST_IMAGES: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            TEST_LABELS: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        },
+    ),
+    "fashion-mnist": Source(
+        title="Fashion-MNIST",
+        classes=FASHION_NAMES,
+        megabytes=31,
+        mirrors=(
+            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+            "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        ),
+        content_sha256={
+            TRAIN_IMAGES: "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            TRAIN_LABELS: "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            TEST_IMAGES: "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            TEST_LABELS: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        },
+    ),
+    "kmnist": Source(
+        title="KMNIST",
+        classes=KUZUSHIJI_NAMES,
+        megabytes=21,
+        mirrors=(
+            "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+            "https://huggingface.co/datasets/tanganke/kmnist/resolve/"
+            "53810959241e8f35890445245170c8cec0672f81/raw/",
+        ),
+        archive_sha256={
+            TRAIN_IMAGES: "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+            TRAIN_LABELS: "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+            TEST_IMAGES: "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+            TEST_LABELS: "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+        },
+    ),
+}
+NAMES = (*SOURCES, digits.NAME)
+
+
+class Split(NamedTuple):
+    """Images (N, 784) uint8, a row after the other, 0 = background; labels (N,) uint8."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset in memory, checked. `folder` is None for the embedded digits."""
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    sha256: dict[str, str]
+    """Hash of each file's content, as it was read."""
+    folder: Path | None
+
+
+def scale(images: np.ndarray, dtype: str = "float32") -> np.ndarray:
+    """Pixels 0…255 to 0…1, by one multiplication with 1/255 rounded to `dtype`.
+
+    A product rounds once and the same way in every framework; XLA is free to turn a division into
+    a product, and would differ from the others in the last bit.
+    """
+    factor = np.dtype(dtype).type(1) / np.dtype(dtype).type(255)
+    return np.multiply(images, factor, dtype=dtype)
+
+
+def load(
+    name: str | None = None, data_dir: str | Path | None = None, download: bool = True
+) -> Dataset:
+    """The dataset, found or downloaded, checked, parsed.
+
+    Without a name it is MNIST; where that is nowhere to be had, the embedded digits take its place
+    and a sentence on stderr says so. A name given explicitly is never replaced.
+    """
+    if name is not None:
+        one_of(NAMES, name, "dataset")
+    if name == digits.NAME:
+        return read(name, None)
+    wanted = name or "mnist"
+    folder = find(wanted, data_dir)
+    if folder is None and download:
+        from .download import Unreachable, fetch
+
+        try:
+            folder = fetch(wanted, cache_folder(wanted))
+        except Unreachable as error:
+            if name is not None:
+                raise
+            print(
+                f"NOTE: {error} Going on with the embedded digits instead: {digits.TITLE}.",
+                file=sys.stderr,
+            )
+            return read(digits.NAME, None)
+    if folder is None:
+        raise LockstepError(f"There is no {SOURCES[wanted].title} on this machine. {HOW_TO_GET}")
+    return read(wanted, folder)
+
+
+HOW_TO_GET = (
+    "`lockstep data --fetch NAME` downloads it; --data-dir or LOCKSTEP_DATA names a folder that "
+    "has its four files."
+)
+
+
+def find(name: str, data_dir: str | Path | None = None) -> Path | None:
+    """The folder that holds the dataset's files, or None. A folder given must hold them."""
+    if data_dir is not None:
+        folder = _existing(Path(data_dir), "--data-dir")
+        found = _holder(name, folder)
+        if found is None:
+            absent = [file for file in FILES if locate(folder, file) is None]
+            what = f"lacks {absent[0]} (plain or .gz)" if absent else "holds another dataset"
+            raise LockstepError(
+                f"--data-dir {folder} {what}, so it is not {SOURCES[name].title}; the four files "
+                f"are {', '.join(FILES)}."
+            )
+        return found
+    if os.environ.get("LOCKSTEP_DATA"):
+        found = _holder(name, _existing(Path(os.environ["LOCKSTEP_DATA"]), "LOCKSTEP_DATA"))
+        if found is not None:
+            return found
+    return _holder(name, cache_folder(name))
+
+
+def cache_folder(name: str) -> Path:
+    """Where a download of the dataset is kept, by the platform's convention."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("lockstep", appauthor=False) / name
+
+
+def locate(folder: Path, file: str) -> Path | None:
+    """The plain file or its .gz in a folder, or None."""
+    for path in (folder / file, folder / f"{file}.gz"):
+        try:
+            if path.exists():
+                return path
+        except PermissionError:
+            return path  # reading it will say so
+    return None
+
+
+def read(name: str, folder: Path | None) -> Dataset:
+    """Parse and check the dataset's four files in a folder; None means the embedded digits."""
+    if folder is None:
+        return _embedded()
+    source = SOURCES[name]
+    arrays, hashes, raws = {}, {}, {}
+    for file in FILES:
+        path = locate(folder, file)
+        if path is None:
+            raise LockstepError(f"{folder} lacks {file} (plain or .gz). {HOW_TO_GET}")
+        raws[path] = idx.read_bytes(path)
+        content = idx.content_of(raws[path], path)
+        arrays[file] = parse(content, file, path)
+        hashes[file] = hashlib.sha256(content).hexdigest()
+    for images, labels in ((TRAIN_IMAGES, TRAIN_LABELS), (TEST_IMAGES, TEST_LABELS)):
+        if len(arrays[images]) != len(arrays[labels]):
+            raise LockstepError(
+                f"{folder} has {len(arrays[images]):,} images in {images} and "
+                f"{len(arrays[labels]):,} labels in {labels}; the files do not belong together."
+            )
+    for (path, raw), file in zip(raws.items(), FILES, strict=True):
+        check_hash(name, file, path, raw, hashes[file])
+    return Dataset(
+        name,
+        source.title,
+        source.classes,
+        Split(arrays[TRAIN_IMAGES], arrays[TRAIN_LABELS]),
+        Split(arrays[TEST_IMAGES], arrays[TEST_LABELS]),
+        hashes,
+        folder,
+    )
+
+
+def parse(content: bytes, file: str, path: Path) -> np.ndarray:
+    """Images (N, 784) or labels (N,) of one file; `path` names it where it is wrong."""
+    if file in (TRAIN_IMAGES, TEST_IMAGES):
+        images = idx.parse(content, 3, path)
+        if images.shape[1:] != (SIDE, SIDE):
+            size = " × ".join(map(str, images.shape[1:]))
+            raise LockstepError(f"{path} has images of {size} pixels; {SIDE} × {SIDE} is needed.")
+        return images.reshape(-1, SIDE * SIDE)
+    labels = idx.parse(content, 1, path)
+    if labels.size and labels.max() > 9:
+        at = int(np.argmax(labels > 9))
+        raise LockstepError(f"{path} has the label {labels[at]} at position {at}; 9 is the last.")
+    return labels
+
+
+def check_hash(name: str, file: str, path: Path, raw: bytes, content_sha256: str) -> bool:
+    """Raise if the file is not the published one; False where no hash of it is published."""
+    source = SOURCES[name]
+    if file in source.content_sha256:
+        known, found, what = source.content_sha256[file], content_sha256, "content"
+    elif path.suffix == ".gz":
+        known, found = source.archive_sha256[file], hashlib.sha256(raw).hexdigest()
+        what = "archive"
+    else:
+        return False
+    if found != known:
+        raise LockstepError(
+            f"{path} is not {source.title}'s: the SHA-256 of its {what} is {found[:12]}…, "
+            f"published is {known[:12]}…; remove it and fetch it again."
+        )
+    return True
+
+
+class Entry(NamedTuple):
+    """One file of a dataset, as `lockstep data` shows it."""
+
+    title: str
+    file: str
+    path: Path | None
+    state: str
+    bad: bool
+
+
+def inventory(name: str, data_dir: Path | None = None) -> list[Entry]:
+    """Whether each file of a dataset is here, where, and whether its hash holds."""
+    title = SOURCES[name].title
+    folder = _holder(name, _existing(data_dir, "--data-dir")) if data_dir else find(name)
+    if folder is None:
+        return [Entry(title, file, None, "not here", False) for file in FILES]
+    return [_entry(name, title, file, locate(folder, file)) for file in FILES]
+
+
+def _entry(name: str, title: str, file: str, path: Path | None) -> Entry:
+    if path is None:
+        return Entry(title, file, None, "missing", True)
+    try:
+        raw = idx.read_bytes(path)
+        content = idx.content_of(raw, path)
+        parse(content, file, path)
+        known = check_hash(name, file, path, raw, hashlib.sha256(content).hexdigest())
+    except LockstepError as error:
+        return Entry(title, file, path, str(error), True)
+    return Entry(title, file, path, "hash holds" if known else "no published hash", False)
+
+
+def _existing(folder: Path, origin: str) -> Path:
+    if not folder.is_dir():
+        raise LockstepError(f"{origin} names {folder}, which is not a folder.")
+    return folder
+
+
+def _holder(name: str, folder: Path) -> Path | None:
+    """The folder, or its subfolder called as the dataset, if the dataset's files are in it.
+
+    MNIST and its successors share their file names, so a folder without the dataset's name counts
+    only unless its training labels (small, quick to hash) are known to be another dataset's.
+    """
+    if any(locate(folder / name, file) for file in FILES):
+        return folder / name
+    labels = locate(folder, TRAIN_LABELS)
+    if labels is None or not all(locate(folder, file) for file in FILES):
+        return None
+    return folder if _owner(labels) in (None, name) else None
+
+
+def _owner(path: Path) -> str | None:
+    """The dataset to which a file with training labels belongs, or None if it cannot be told."""
+    try:
+        raw = idx.read_bytes(path)
+        content = hashlib.sha256(idx.content_of(raw, path)).hexdigest()
+    except LockstepError:
+        return None  # `read` will say what is wrong with it
+    archive = hashlib.sha256(raw).hexdigest()
+    for name, source in SOURCES.items():
+        if content == source.content_sha256.get(TRAIN_LABELS):
+            return name
+        if archive == source.archive_sha256.get(TRAIN_LABELS):
+            return name
+    return None
+
+
+def _embedded() -> Dataset:
+    train, test, hashes = digits.load()
+    return Dataset(
+        digits.NAME, digits.TITLE, DIGIT_NAMES, Split(*train), Split(*test), hashes, None
+    )

@@ -1,0 +1,66 @@
+"""What the tests share: real data, every backend, and the rule that CI skips nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+
+from lockstep import backend, datasets
+from lockstep.errors import LockstepError
+
+IN_CI = os.environ.get("CI") == "true"
+FRAMEWORKS = tuple(name for name in backend.names() if name != backend.REFERENCE)
+
+
+def absent(why: str):
+    """Skip on a developer's machine; fail in CI, where nothing may be missing."""
+    if IN_CI:
+        pytest.fail(f"{why}, and CI must have it")
+    pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def mnist() -> datasets.Dataset:
+    """The true MNIST, where it is on this machine; nothing is downloaded."""
+    try:
+        return datasets.load("mnist", download=False)
+    except LockstepError as error:
+        absent(str(error))
+
+
+@pytest.fixture(scope="session")
+def digits() -> datasets.Dataset:
+    """The embedded digits, which are always here."""
+    return datasets.load("digits")
+
+
+@pytest.fixture(params=FRAMEWORKS)
+def framework(request) -> str:
+    """The name of every backend but NumPy's, one after the other."""
+    if request.param not in backend.installed():
+        absent(f"{request.param} is not installed")
+    return request.param
+
+
+@pytest.fixture
+def batch(digits):
+    """32 real digits: images (32, 784) in float64, labels (32,)."""
+    return datasets.scale(digits.train.images[:32], "float64"), digits.train.labels[:32]
+
+
+@pytest.fixture
+def edit_source(monkeypatch):
+    """Change fields of a dataset's row in the table, for one test."""
+
+    def edit(name: str, **fields) -> None:
+        row = dataclasses.replace(datasets.SOURCES[name], **fields)
+        monkeypatch.setitem(datasets.SOURCES, name, row)
+
+    return edit
+
+
+def largest(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(np.asarray(a, float) - np.asarray(b, float)).max())
