@@ -1,0 +1,196 @@
+"""The contract that every framework's network keeps, and the register of those networks.
+
+A backend is one file in `backends/`, named as its framework: the file's name is the command-line
+name is the extra's name. The register reads the folder, so adding a framework edits no list.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from .errors import LockstepError, one_of
+from .recipe import Recipe, Weights, check_weights
+
+DEVICES = ("cpu", "cuda", "mps")
+REFERENCE = "numpy"
+"""The backend that the others are compared with: the network by hand."""
+
+
+class Step(NamedTuple):
+    """What one update computes, in the order in which it is computed."""
+
+    logits: np.ndarray
+    """(N, classes), before the update."""
+    loss: float
+    """What is minimised, over this batch, before the update."""
+    gradients: Weights
+    """Derivatives of the loss, named and shaped as the weights."""
+    weights: Weights
+    """The weights after the update."""
+
+
+class Running(NamedTuple):
+    """What training sees as it goes, batch by batch, each before its own update."""
+
+    losses: np.ndarray
+    """(batches,): what is minimised."""
+    correct: np.ndarray
+    """(batches,) int64: how many examples of the batch were answered right."""
+
+
+class Backend(ABC):
+    """One framework's network. It draws nothing at random: weights and batches come in.
+
+    Images are (N, inputs) in the recipe's dtype, scaled by `datasets.scale`; labels (N,) integers.
+    Every array that comes out is NumPy's, in the recipe's dtype.
+    """
+
+    dialect: str
+    """How its optimizers are written, as `neural_networks.Adam` explains: "torch" or "keras"."""
+
+    def __init__(self, recipe: Recipe, weights: Weights, device: str = "auto") -> None:
+        self.recipe = recipe
+        self.device = self._choose(device)
+        self.build()
+        self.weights = weights
+
+    def _choose(self, device: str) -> str:
+        available = self.devices(self.recipe.dtype)
+        if device == "auto":
+            return available[0]
+        one_of(DEVICES, device, "device")
+        if device not in available:
+            raise LockstepError(
+                f"{self.version()} cannot compute in {self.recipe.dtype} on {device!r} here; "
+                f"it can on: {', '.join(available)}."
+            )
+        return device
+
+    @classmethod
+    @abstractmethod
+    def devices(cls, dtype: str) -> Sequence[str]:
+        """Which of DEVICES this framework can use on this machine, the fastest first."""
+
+    @classmethod
+    @abstractmethod
+    def version(cls) -> str:
+        """The framework's name and version, e.g. `PyTorch 2.13.0`."""
+
+    @abstractmethod
+    def build(self) -> None:
+        """Make the framework's own model, loss and optimizer on `self.device`."""
+
+    @property
+    def weights(self) -> Weights:
+        """A NumPy copy of the weights. Setting them clears the optimizer's memory."""
+        return self._read_weights()
+
+    @weights.setter
+    def weights(self, weights: Weights) -> None:
+        check_weights(weights, self.recipe.shapes)
+        self._write_weights(weights)
+        self.state = {}
+
+    @abstractmethod
+    def _read_weights(self) -> Weights: ...
+
+    @abstractmethod
+    def _write_weights(self, weights: Weights) -> None: ...
+
+    @property
+    @abstractmethod
+    def state(self) -> dict[str, np.ndarray]:
+        """A copy of the optimizer's memory in the backend's dialect; {} before the first update.
+
+        "updates" () int64, the number done, and per weight "dense0.weight.velocity" (momentum,
+        nesterov) or "dense0.weight.m" and "dense0.weight.v" (adam, adamw). {} clears it.
+        """
+
+    @state.setter
+    @abstractmethod
+    def state(self, state: dict[str, np.ndarray]) -> None: ...
+
+    @abstractmethod
+    def forward(self, images: np.ndarray) -> np.ndarray:
+        """Logits (N, classes); nothing is learned."""
+
+    @abstractmethod
+    def step(self, images: np.ndarray, labels: np.ndarray) -> Step:
+        """One update on one batch, everything read back."""
+
+    @abstractmethod
+    def train_epoch(
+        self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
+    ) -> Running:
+        """One update for each batch of indices, the framework's fast way.
+
+        The same numbers as repeated `step`. The batches may be a part of an epoch.
+        """
+
+    def warm_up(
+        self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
+    ) -> None:
+        """Pay for first calls (compilation, allocation) now. Weights and memory stay as they are.
+
+        `batches` are such as `train_epoch` will get: the first, and the last, which may be smaller.
+        """
+        weights, state = self.weights, self.state
+        self.train_epoch(images, labels, [batches[0], batches[-1]])
+        self.weights, self.state = weights, state
+
+    def save(self, path: Path) -> None:
+        """Write the weights, with the recipe, as safetensors."""
+        from .results import save_weights
+
+        save_weights(path, self.weights, self.recipe)
+
+    @classmethod
+    def load(cls, path: Path, device: str = "auto") -> Self:
+        """A network with the recipe and the weights of a file that any backend has saved."""
+        from .results import load_weights
+
+        weights, recipe = load_weights(path)
+        return cls(recipe, weights, device)
+
+
+def optimizer_slots(recipe: Recipe) -> tuple[str, ...]:
+    """What the recipe's optimizer remembers for each weight, as the contract names it."""
+    if recipe.optimizer == "sgd":
+        return ()
+    return ("velocity",) if recipe.optimizer in ("momentum", "nesterov") else ("m", "v")
+
+
+# --- The register ---------------------------------------------------------------------------------
+
+
+def names() -> tuple[str, ...]:
+    """Every backend there is, installed or not; the reference first."""
+    folder = Path(__file__).with_name("backends")
+    found = sorted(module.name for module in pkgutil.iter_modules([str(folder)]))
+    return tuple(sorted(found, key=lambda name: name != REFERENCE))
+
+
+def installed() -> tuple[str, ...]:
+    """The backends whose framework is installed; none of them is imported to find out."""
+    return tuple(name for name in names() if importlib.util.find_spec(name))
+
+
+def load(name: str) -> type[Backend]:
+    """The backend's class; imports its framework."""
+    one_of(names(), name, "backend")
+    if name not in installed():
+        raise LockstepError(f"{name} is not installed here; {install_command([name])} adds it.")
+    return importlib.import_module(f".backends.{name}", __package__).Network
+
+
+def install_command(missing: Iterable[str]) -> str:
+    """The command that installs the frameworks of these backends."""
+    return f"`pip install 'lockstep-nn[{','.join(missing)}]'`"

@@ -1,0 +1,1 @@
+"""One file for each framework, each with one class `Network(Backend)`; see `lockstep.backend`."""

@@ -1,0 +1,96 @@
+"""The network by hand, `neural_networks.py`, behind the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+import neural_networks
+
+from ..backend import Backend, Running, Step, optimizer_slots
+from ..recipe import Recipe, Weights
+
+
+class Network(Backend):
+    """NumPy, forward and backward written out. It can speak either dialect."""
+
+    dialect = "torch"
+
+    def __init__(
+        self, recipe: Recipe, weights: Weights, device: str = "auto", dialect: str = "torch"
+    ) -> None:
+        self.dialect = dialect
+        super().__init__(recipe, weights, device)
+
+    @classmethod
+    def devices(cls, dtype: str) -> Sequence[str]:
+        return ("cpu",)
+
+    @classmethod
+    def version(cls) -> str:
+        return f"NumPy {np.__version__}"
+
+    def build(self) -> None:
+        recipe = self.recipe
+        self.network = neural_networks.Network(
+            recipe.sizes, recipe.activation, recipe.l2, recipe.dtype
+        )
+        self._reset_optimizer()
+
+    def _reset_optimizer(self) -> None:
+        numbers: dict = dict(self.recipe.optimizer_numbers)
+        if self.recipe.optimizer != "sgd":  # which everybody writes the same way
+            numbers["dialect"] = self.dialect
+        self.optimizer = neural_networks.OPTIMIZERS[self.recipe.optimizer](**numbers)
+
+    def _named(self, vector: np.ndarray) -> Weights:
+        """Views of a vector shaped as theta, one for each weight."""
+        matrices, biases = self.network.views(vector)
+        arrays = (array for pair in zip(matrices, biases, strict=True) for array in pair)
+        return dict(zip(self.recipe.shapes, arrays, strict=True))
+
+    def _read_weights(self) -> Weights:
+        return {name: view.copy() for name, view in self._named(self.network.theta).items()}
+
+    def _write_weights(self, weights: Weights) -> None:
+        for name, view in self._named(self.network.theta).items():
+            view[...] = weights[name]
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        if not self.optimizer.t:
+            return {}
+        state = {"updates": np.array(self.optimizer.t)}
+        for slot in optimizer_slots(self.recipe):
+            for name, view in self._named(self.optimizer.memory[slot]).items():
+                state[f"{name}.{slot}"] = view.copy()
+        return state
+
+    @state.setter
+    def state(self, state: dict[str, np.ndarray]) -> None:
+        self._reset_optimizer()
+        if not state:
+            return
+        self.optimizer.t = int(state["updates"])
+        for slot in optimizer_slots(self.recipe):
+            for name, view in self._named(self.optimizer.remember(slot, self.network)).items():
+                view[...] = state[f"{name}.{slot}"]
+
+    def forward(self, images: np.ndarray) -> np.ndarray:
+        return self.network.forward(images)
+
+    def step(self, images: np.ndarray, labels: np.ndarray) -> Step:
+        logits, loss = self.network.step(images, labels, self.optimizer)
+        gradients = {n: view.copy() for n, view in self._named(self.network.gradient).items()}
+        return Step(logits, loss, gradients, self.weights)
+
+    def train_epoch(
+        self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
+    ) -> Running:
+        losses, correct = np.empty(len(batches)), np.empty(len(batches), np.int64)
+        for i, batch in enumerate(batches):
+            y = labels[batch]
+            logits, losses[i] = self.network.step(images[batch], y, self.optimizer)
+            correct[i] = np.count_nonzero(logits.argmax(axis=1) == y)
+        return Running(losses, correct)

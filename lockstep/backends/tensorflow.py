@@ -1,0 +1,196 @@
+"""The same network in TensorFlow: Keras layers, Keras loss, Keras optimizer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+# Both are read when the libraries are imported: which framework computes for Keras, and how much
+# TensorFlow's C++ core writes to stderr (2: errors only).
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import tensorflow as tf
+
+from ..backend import Backend, Running, Step, optimizer_slots
+from ..recipe import Weights
+
+tf.get_logger().setLevel("ERROR")  # a proof builds many networks: no advice about retracing
+
+SLOTS = {"velocity": "momentum", "m": "momentum", "v": "velocity"}
+"""The contract's names for an optimizer's memory, and those of Keras."""
+
+CHUNK = 100
+"""Updates in one compiled loop. Shapes are compiled in, so every loop has the same length and is
+told how many of its updates to do."""
+
+
+class Network(Backend):
+    """Keras on TensorFlow: `Sequential`, `SparseCategoricalCrossentropy(from_logits=True)`.
+
+    Keras writes Adam in a dialect of its own, which `neural_networks.Adam` explains.
+    """
+
+    dialect = "keras"
+
+    @classmethod
+    def devices(cls, dtype: str) -> Sequence[str]:
+        return ("cuda", "cpu") if tf.config.list_physical_devices("GPU") else ("cpu",)
+
+    @classmethod
+    def version(cls) -> str:
+        return f"TensorFlow {tf.__version__} (Keras {keras.__version__})"
+
+    def build(self) -> None:
+        recipe = self.recipe
+        keras.config.set_floatx(recipe.dtype)  # the optimizer's learning rate is kept in it
+        # Each layer is told its dtype: without, Keras goes by the first floatx it ever saw.
+        activations = [recipe.activation] * len(recipe.hidden) + [None]
+        layers = [
+            keras.layers.Dense(size, activation, dtype=recipe.dtype)
+            for size, activation in zip(recipe.sizes[1:], activations, strict=True)
+        ]
+        with self._placed():
+            self.model = keras.Sequential(
+                [keras.Input((recipe.inputs,), dtype=recipe.dtype), *layers]
+            )
+        self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype=recipe.dtype)
+        self.variables = dict(zip(recipe.shapes, self.model.trainable_variables, strict=True))
+        with self._placed():
+            self.optimizer = self._new_optimizer()
+            self.optimizer.build(self.model.trainable_variables)
+        self._one = tf.function(self._update)
+        self._many = tf.function(self._loop, jit_compile=True)
+        self._logits = tf.function(self.model)
+        self._resident: tuple = (None, None)
+
+    def _placed(self):
+        return tf.device("/GPU:0" if self.device == "cuda" else "/CPU:0")
+
+    def _new_optimizer(self) -> keras.optimizers.Optimizer:
+        recipe, lr = self.recipe, self.recipe.learning_rate
+        adam = {"beta_1": recipe.beta1, "beta_2": recipe.beta2, "epsilon": recipe.epsilon}
+        match recipe.optimizer:
+            case "sgd":
+                return keras.optimizers.SGD(lr)
+            case "momentum" | "nesterov":
+                nesterov = recipe.optimizer == "nesterov"
+                return keras.optimizers.SGD(lr, recipe.momentum, nesterov)
+            case "adam":
+                return keras.optimizers.Adam(lr, **adam)
+        optimizer = keras.optimizers.AdamW(lr, weight_decay=recipe.weight_decay, **adam)
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+        return optimizer
+
+    def _read_weights(self) -> Weights:
+        return {name: variable.numpy() for name, variable in self.variables.items()}
+
+    def _write_weights(self, weights: Weights) -> None:
+        for name, variable in self.variables.items():
+            variable.assign(weights[name])
+
+    def _slots(self) -> dict[str, keras.Variable]:
+        """The optimizer's own variables, under the contract's names.
+
+        Keras makes them for one weight after the other, and names them by the weight and the slot.
+        """
+        names = [f"{n}.{s}" for n in self.recipe.shapes for s in optimizer_slots(self.recipe)]
+        suffixes = tuple(f"_{SLOTS[slot]}" for slot in optimizer_slots(self.recipe))
+        own = [v for v in self.optimizer.variables if suffixes and v.path.endswith(suffixes)]
+        return dict(zip(names, own, strict=True))
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        updates = int(self.optimizer.iterations.numpy())
+        if not updates:
+            return {}
+        slots = {name: variable.numpy() for name, variable in self._slots().items()}
+        return {"updates": np.array(updates), **slots}
+
+    @state.setter
+    def state(self, state: dict[str, np.ndarray]) -> None:
+        self.optimizer.iterations.assign(int(state.get("updates", 0)))
+        for name, variable in self._slots().items():
+            variable.assign(state[name] if state else np.zeros(variable.shape))
+
+    def _update(self, images, labels):
+        """Forward, loss, backward, apply, as a custom Keras training step has it."""
+        keras.config.set_floatx(self.recipe.dtype)  # read while this is traced, for constants
+        with tf.GradientTape() as tape:
+            logits = self.model(images, training=True)
+            loss = self.loss(labels, logits)
+            if self.recipe.l2:
+                squares = [tf.reduce_sum(v**2) for v in self.model.trainable_variables[::2]]
+                loss += self.recipe.l2 / 2 * tf.add_n(squares)
+        gradients = tape.gradient(loss, self.model.trainable_variables)
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+        return logits, loss, gradients
+
+    def _loop(self, images, labels, order, count):
+        """`count` updates in one compiled loop; order (CHUNK, batch size) of indices."""
+        losses = tf.TensorArray(self.recipe.dtype, size=len(order))
+        correct = tf.TensorArray(tf.int64, size=len(order))
+        i = tf.constant(0)
+        while i < count:  # over tf.range(count), XLA would compile anew for every count
+            answers = tf.gather(labels, order[i])
+            logits, loss, _ = self._update(tf.gather(images, order[i]), answers)
+            right = tf.argmax(logits, axis=1, output_type=tf.int32) == answers
+            losses = losses.write(i, loss)
+            correct = correct.write(i, tf.math.count_nonzero(right))
+            i += 1
+        return losses.stack(), correct.stack()
+
+    def forward(self, images: np.ndarray) -> np.ndarray:
+        with self._placed():
+            return self._logits(tf.constant(images, self.recipe.dtype)).numpy()
+
+    def step(self, images: np.ndarray, labels: np.ndarray) -> Step:
+        with self._placed():
+            logits, loss, gradients = self._one(
+                tf.constant(images, self.recipe.dtype), tf.constant(labels, tf.int32)
+            )
+        named = {n: g.numpy() for n, g in zip(self.recipe.shapes, gradients, strict=True)}
+        return Step(logits.numpy(), float(loss), named, self.weights)
+
+    def train_epoch(
+        self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
+    ) -> Running:
+        """Not `fit`: one XLA-compiled loop for a hundred updates, the images already in place."""
+        runs = [self._run(images, labels, chunk, len(chunk)) for chunk in _chunks(batches)]
+        return Running(*(np.concatenate(column) for column in zip(*runs, strict=True)))
+
+    def _run(self, images, labels, chunk: Sequence[np.ndarray], count: int) -> Running:
+        order = np.zeros((CHUNK, len(chunk[0])), np.int32)
+        order[: len(chunk)] = chunk
+        with self._placed():
+            data = self._on_device(images, labels)
+            losses, correct = self._many(*data, tf.constant(order), tf.constant(count))
+        return Running(losses.numpy()[:count], correct.numpy()[:count])
+
+    def warm_up(
+        self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
+    ) -> None:
+        """Compile the loop for each batch size, and let it do none of its updates."""
+        for chunk in _chunks([batches[0], batches[-1]]):
+            self._run(images, labels, chunk[:1], count=0)
+
+    def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
+        """The training set as tensors, copied once however often the same arrays come."""
+        if self._resident[0] is not images:
+            data = (tf.constant(images, self.recipe.dtype), tf.constant(labels, tf.int32))
+            self._resident = (images, data)
+        return self._resident[1]
+
+
+def _chunks(batches: Sequence[np.ndarray]):
+    """Runs of at most CHUNK batches of one size, in order."""
+    run: list[np.ndarray] = []
+    for batch in batches:
+        if run and (len(run) == CHUNK or len(batch) != len(run[0])):
+            yield run
+            run = []
+        run.append(batch)
+    yield run

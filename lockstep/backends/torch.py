@@ -1,0 +1,150 @@
+"""The same network in PyTorch: `nn.Sequential`, `CrossEntropyLoss`, `torch.optim`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..backend import Backend, Running, Step, optimizer_slots
+from ..recipe import Weights
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
+SLOTS = {"velocity": "momentum_buffer", "m": "exp_avg", "v": "exp_avg_sq"}
+"""The contract's names for an optimizer's memory, and torch.optim's."""
+
+
+class Network(Backend):
+    """PyTorch. Its Linear keeps the weight as (out, in): transposed on the way in and out."""
+
+    dialect = "torch"
+
+    @classmethod
+    def devices(cls, dtype: str) -> Sequence[str]:
+        mps = torch.backends.mps.is_available() and dtype != "float64"  # Metal has no float64
+        return ("cuda",) * torch.cuda.is_available() + ("mps",) * mps + ("cpu",)
+
+    @classmethod
+    def version(cls) -> str:
+        return f"PyTorch {torch.__version__}"
+
+    def build(self) -> None:
+        recipe = self.recipe
+        self.dtype = getattr(torch, recipe.dtype)
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip(recipe.sizes[:-1], recipe.sizes[1:], strict=True):
+            layers += [nn.Linear(n_in, n_out), ACTIVATIONS[recipe.activation]()]
+        self.model = nn.Sequential(*layers[:-1]).to(self.device, self.dtype)  # logits come out
+        self.loss = nn.CrossEntropyLoss()
+        self.parameters = dict(zip(recipe.shapes, self.model.parameters(), strict=True))
+        self._reset_optimizer()
+        self._resident: tuple = (None, None)
+
+    def _reset_optimizer(self) -> None:
+        recipe, parameters = self.recipe, list(self.parameters.values())
+        lr, betas, epsilon = recipe.learning_rate, (recipe.beta1, recipe.beta2), recipe.epsilon
+        match recipe.optimizer:
+            case "sgd":
+                self.optimizer = torch.optim.SGD(parameters, lr)
+            case "momentum" | "nesterov":
+                nesterov = recipe.optimizer == "nesterov"
+                self.optimizer = torch.optim.SGD(parameters, lr, recipe.momentum, nesterov=nesterov)
+            case "adam":
+                self.optimizer = torch.optim.Adam(parameters, lr, betas, epsilon, fused=True)
+            case "adamw":  # unless told otherwise PyTorch decays the biases too
+                groups = [
+                    {"params": parameters[0::2], "weight_decay": recipe.weight_decay},
+                    {"params": parameters[1::2], "weight_decay": 0.0},
+                ]
+                self.optimizer = torch.optim.AdamW(groups, lr, betas, epsilon, fused=True)
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        """The array on the device: on the CPU the same memory, images in the model's dtype."""
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        return tensor.to(self.device, self.dtype if tensor.is_floating_point() else torch.int64)
+
+    def _numpy(self, tensor: torch.Tensor, transpose: bool = False) -> np.ndarray:
+        array = tensor.detach().cpu().numpy()
+        return np.array(array.T if transpose else array, order="C")  # a copy
+
+    def _read_weights(self) -> Weights:
+        return {n: self._numpy(p, transpose=p.ndim == 2) for n, p in self.parameters.items()}
+
+    def _write_weights(self, weights: Weights) -> None:
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(self._tensor(weights[name].T))
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        if not self.updates:
+            return {}
+        state = {"updates": np.array(self.updates)}
+        for slot in optimizer_slots(self.recipe):
+            for name, parameter in self.parameters.items():
+                tensor = self.optimizer.state[parameter][SLOTS[slot]]
+                state[f"{name}.{slot}"] = self._numpy(tensor, transpose=parameter.ndim == 2)
+        return state
+
+    @state.setter
+    def state(self, state: dict[str, np.ndarray]) -> None:
+        self._reset_optimizer()
+        self.updates = int(state.get("updates", 0))
+        if not state:
+            return
+        for name, parameter in self.parameters.items():
+            memory = self.optimizer.state[parameter]
+            memory["step"] = torch.tensor(float(self.updates), device=self.device)
+            for slot in optimizer_slots(self.recipe):
+                memory[SLOTS[slot]] = self._tensor(state[f"{name}.{slot}"].T).clone()
+
+    def _update(self, images: torch.Tensor, labels: torch.Tensor) -> tuple:
+        """Forward, loss, backward, step: the tutorial's four lines, and the L2 penalty if asked.
+
+        The penalty is in the loss, where `.grad` shows it, rather than in the optimizer's
+        `weight_decay`, which would apply to the biases too.
+        """
+        logits = self.model(images)
+        loss = self.loss(logits, labels)
+        if self.recipe.l2:
+            squares = sum(p.square().sum() for p in self.parameters.values() if p.ndim == 2)
+            loss = loss + self.recipe.l2 / 2 * squares
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.updates += 1
+        return logits.detach(), loss.detach()
+
+    def forward(self, images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return self._numpy(self.model(self._tensor(images)))
+
+    def step(self, images: np.ndarray, labels: np.ndarray) -> Step:
+        logits, loss = self._update(self._tensor(images), self._tensor(labels))
+        gradients = {
+            name: self._numpy(p.grad, transpose=p.ndim == 2) for name, p in self.parameters.items()
+        }
+        return Step(self._numpy(logits), loss.item(), gradients, self.weights)
+
+    def train_epoch(
+        self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
+    ) -> Running:
+        """No DataLoader: the images stay in memory and are gathered once, then cut into batches."""
+        order = self._tensor(np.concatenate(batches))
+        all_images, all_labels = self._on_device(images, labels)
+        sizes = [len(batch) for batch in batches]
+        images_of, labels_of = all_images[order].split(sizes), all_labels[order].split(sizes)
+        losses, correct = [], []
+        for part, answers in zip(images_of, labels_of, strict=True):
+            logits, loss = self._update(part, answers)
+            losses.append(loss)
+            correct.append((logits.argmax(1) == answers).sum())
+        return Running(self._numpy(torch.stack(losses)), self._numpy(torch.stack(correct)))
+
+    def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
+        """The training set as tensors, moved once however often the same arrays come."""
+        if self._resident[0] is not images:
+            self._resident = (images, (self._tensor(images), self._tensor(labels)))
+        return self._resident[1]

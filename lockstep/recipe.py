@@ -1,0 +1,202 @@
+"""The recipe: what two networks must share to compute the same numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import neural_networks
+
+from .errors import LockstepError, one_of, reason
+
+Weights = dict[str, np.ndarray]
+"""A network's weights by name: "dense0.weight" (in, out), "dense0.bias" (out,), "dense1.…"."""
+
+DTYPES = ("float32", "float64")
+
+USUAL_LEARNING_RATE = {"sgd": 0.1, "momentum": 0.01, "nesterov": 0.01, "adam": 1e-3, "adamw": 1e-3}
+
+OPTIMIZER_NUMBERS = {
+    "sgd": (),
+    "momentum": ("momentum",),
+    "nesterov": ("momentum",),
+    "adam": ("beta1", "beta2", "epsilon"),
+    "adamw": ("beta1", "beta2", "epsilon", "weight_decay"),
+}
+"""Which of the recipe's numbers each optimizer takes, beside the learning rate."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One network and how it is trained, in the field's terms; the same for every backend.
+
+    The loss is the mean cross-entropy over the batch plus `l2` / 2 times the sum of the squared
+    weights (biases are never penalised, nor decayed by `weight_decay`).
+    """
+
+    hidden: tuple[int, ...] = (128,)
+    activation: str = "relu"
+    initialization: str = "glorot"
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    """None takes the optimizer's usual one, USUAL_LEARNING_RATE."""
+    momentum: float = 0.9
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.01
+    l2: float = 0.0
+    batch_size: int = 32
+    epochs: int = 5
+    seed: int = 0
+    dtype: str = "float32"
+    inputs: int = 784
+    classes: int = 10
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        one_of(neural_networks.ACTIVATIONS, self.activation, "activation")
+        one_of(neural_networks.INITIALIZATIONS, self.initialization, "initialization")
+        one_of(neural_networks.OPTIMIZERS, self.optimizer, "optimizer")
+        one_of(DTYPES, self.dtype, "dtype")
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", USUAL_LEARNING_RATE[self.optimizer])
+        for name in ("batch_size", "epochs", "inputs", "classes"):
+            _require(name, getattr(self, name), whole=True, least=1)
+        for size in self.hidden:
+            _require("hidden", size, whole=True, least=1)
+        _require("seed", self.seed, whole=True, least=0)
+        for name in ("learning_rate", "epsilon"):
+            _require(name, getattr(self, name), above=0)
+        for name in ("weight_decay", "l2"):
+            _require(name, getattr(self, name), least=0)
+        for name in ("momentum", "beta1", "beta2"):
+            _require(name, getattr(self, name), least=0, below=1)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Every layer's width from pixels to classes, e.g. (784, 128, 10)."""
+        return (self.inputs, *self.hidden, self.classes)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name → shape of every weight, in the order in which the digits meet them."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer, (n_in, n_out) in enumerate(pairwise(self.sizes)):
+            shapes[f"dense{layer}.weight"] = (n_in, n_out)
+            shapes[f"dense{layer}.bias"] = (n_out,)
+        return shapes
+
+    @property
+    def optimizer_numbers(self) -> dict[str, float]:
+        """The optimizer's numbers by name, the learning rate first."""
+        names = ("learning_rate", *OPTIMIZER_NUMBERS[self.optimizer])
+        return {name: getattr(self, name) for name in names}
+
+    def initial_weights(self) -> Weights:
+        """The weights that every backend starts from, drawn by the network by hand."""
+        network = neural_networks.Network(self.sizes, self.activation, dtype=self.dtype)
+        network.initialize(self.initialization, self.seed)
+        arrays = (array for pair in zip(network.W, network.b, strict=True) for array in pair)
+        return dict(zip(self.shapes, arrays, strict=True))
+
+    def summary(self) -> str:
+        """One line for people: `784-128-10, relu, adam 0.001, batch 32, 5 epochs, float32`."""
+        sizes = "-".join(map(str, self.sizes))
+        epochs = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
+        return (
+            f"{sizes}, {self.activation}, {self.optimizer} {self.learning_rate:g}, "
+            f"batch {self.batch_size}, {epochs}, {self.dtype}"
+        )
+
+    def to_dict(self) -> dict:
+        """Plain values, for JSON; `from_dict` reads them back."""
+        return {**dataclasses.asdict(self), "hidden": list(self.hidden)}
+
+
+def _require(
+    name: str,
+    value: Any,
+    whole: bool = False,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> None:
+    """Raise one sentence unless the value is a number within the bounds."""
+    kind = int if whole else (int, float)
+    good = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+    if good and least <= value and above < value < below:
+        return
+    bounds = [f"at least {least:g}"] if least > -math.inf else []
+    bounds += [f"above {above:g}"] if above > -math.inf else []
+    bounds += [f"below {below:g}"] if below < math.inf else []
+    noun = "a whole number" if whole else "a number"
+    raise LockstepError(f"The recipe's {name} is {value!r}; it must be {noun} {', '.join(bounds)}.")
+
+
+def from_dict(values: dict, source: str = "the recipe") -> Recipe:
+    """A recipe from plain values; an unknown key is answered with the nearest known one."""
+    fields = [field.name for field in dataclasses.fields(Recipe)]
+    for key in values:
+        one_of(fields, key, f"setting in {source} named")
+    hidden = values.get("hidden", [])
+    if not isinstance(hidden, list | tuple):
+        raise LockstepError(f"hidden in {source} is {hidden!r}; write a list, e.g. [128, 64].")
+    for name in ("activation", "initialization", "optimizer", "dtype"):
+        if not isinstance(values.get(name, ""), str):
+            raise LockstepError(f"{name} in {source} is {values[name]!r}; write a name in quotes.")
+    return Recipe(**values)
+
+
+def read_toml(path: str | Path) -> dict:
+    """The settings of a recipe file; every key is a field of Recipe."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = reason(error) if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise LockstepError(f"Cannot read the recipe {path}: {why}.") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise LockstepError(f"The recipe {path} is not valid TOML: {error}.") from None
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """Hidden sizes as typed: "128" or "256,64"; "" is a network without hidden layers."""
+    try:
+        return tuple(int(size) for size in text.split(",")) if text else ()
+    except ValueError:
+        raise LockstepError(
+            f"Hidden sizes {text!r} are not whole numbers with commas, such as 128 or 256,64."
+        ) from None
+
+
+def check_weights(weights: Weights, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Raise unless there is exactly one array of the right shape for every name."""
+    if set(weights) != set(shapes):
+        raise LockstepError(f"The weights are {sorted(weights)}; needed: {sorted(shapes)}.")
+    for name, shape in shapes.items():
+        if weights[name].shape != shape:
+            raise LockstepError(f"{name} has shape {weights[name].shape}; needed: {shape}.")
+
+
+def weights_sha256(weights: Weights) -> str:
+    """Hash of all weights: names, shapes, dtypes and little-endian bytes, sorted by name."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        array = np.ascontiguousarray(weights[name])
+        digest.update(f"{name} {array.shape} {array.dtype.name}\n".encode())
+        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def largest_difference(one: Weights, other: Weights) -> float:
+    """Largest absolute difference between two sets of weights with the same names."""
+    return max(float(np.abs(one[name] - other[name]).max()) for name in one)

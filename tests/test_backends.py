@@ -1,0 +1,229 @@
+"""The contract: every framework computes what the network by hand computes, to rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import largest
+
+from lockstep import backend, batches, datasets
+from lockstep.backends.numpy import Network as ByHand
+from lockstep.errors import LockstepError
+from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe, largest_difference, weights_sha256
+
+# Relative to numbers of order 1: what 60 steps of honest rounding leave (measured: a tenth).
+TOLERANCE = {"float64": 2e-13, "float32": 6e-5}
+COUNT = 300
+
+
+def pair(framework: str, recipe: Recipe):
+    """The framework's network and the one by hand, speaking its dialect, from the same weights."""
+    weights = recipe.initial_weights()
+    network = backend.load(framework)(recipe, weights, "cpu")
+    return network, ByHand(recipe, weights, dialect=network.dialect)
+
+
+def data(digits, dtype):
+    return datasets.scale(digits.train.images[:COUNT], dtype), digits.train.labels[:COUNT]
+
+
+def epochs(recipe, count=2):
+    """Several epochs of batches in one list; the last batch of each is smaller (300 = 9·32+12)."""
+    order = (batches.epoch_batches(COUNT, recipe.batch_size, 0, e) for e in range(1, count + 1))
+    return [batch for epoch in order for batch in epoch]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("optimizer", OPTIMIZER_NUMBERS)
+def test_every_number_of_every_step_is_numpys(framework, optimizer, dtype, digits):
+    l2 = 1e-3 if optimizer in ("sgd", "adam") else 0.0
+    recipe = Recipe(hidden=(32, 16), activation="tanh", optimizer=optimizer, l2=l2, dtype=dtype)
+    network, by_hand = pair(framework, recipe)
+    images, labels = data(digits, dtype)
+    for batch in epochs(recipe):
+        theirs = network.step(images[batch], labels[batch])
+        ours = by_hand.step(images[batch], labels[batch])
+        assert largest(theirs.logits, ours.logits) < 20 * TOLERANCE[dtype]
+        assert abs(theirs.loss - ours.loss) < TOLERANCE[dtype]
+        assert largest_difference(theirs.gradients, ours.gradients) < TOLERANCE[dtype]
+        assert largest_difference(theirs.weights, ours.weights) < TOLERANCE[dtype]
+    theirs, ours = network.state, by_hand.state
+    assert theirs.keys() == ours.keys()
+    assert all(largest(theirs[name], ours[name]) < TOLERANCE[dtype] for name in ours)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+@pytest.mark.parametrize("hidden", [(), (24,)])
+def test_other_activations_and_depths(framework, activation, hidden, digits):
+    recipe = Recipe(hidden=hidden, activation=activation, optimizer="sgd", dtype="float64")
+    network, by_hand = pair(framework, recipe)
+    images, labels = data(digits, "float64")
+    for batch in epochs(recipe, count=1):
+        network.step(images[batch], labels[batch])
+        by_hand.step(images[batch], labels[batch])
+    assert largest_difference(network.weights, by_hand.weights) < TOLERANCE["float64"]
+
+
+def test_a_wrong_derivative_would_be_seen(framework, digits):
+    """The check of the check: 0.1 % in one gradient is far outside the tolerance."""
+    recipe = Recipe(hidden=(32,), activation="tanh", optimizer="sgd", dtype="float64")
+    network, by_hand = pair(framework, recipe)
+    images, labels = data(digits, "float64")
+    right = by_hand.network.backward
+
+    def wrong(Z, y):
+        right(Z, y)
+        by_hand.network.dW[0] *= 1.001
+        return by_hand.network.gradient
+
+    by_hand.network.backward = wrong
+    theirs, ours = network.step(images[:32], labels[:32]), by_hand.step(images[:32], labels[:32])
+    assert largest_difference(theirs.gradients, ours.gradients) > 1e6 * TOLERANCE["float64"]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_train_epoch_and_repeated_step_are_the_same(framework, optimizer, digits):
+    _same_as_steps(framework, optimizer, digits)
+
+
+def test_train_epoch_and_repeated_step_are_the_same_by_hand(digits):
+    _same_as_steps("numpy", "adam", digits)
+
+
+def _same_as_steps(name, optimizer, digits):
+    recipe = Recipe(hidden=(32,), optimizer=optimizer, dtype="float64")
+    weights = recipe.initial_weights()
+    stepped, trained = (backend.load(name)(recipe, weights, "cpu") for _ in range(2))
+    images, labels = data(digits, "float64")
+    order = epochs(recipe)
+    steps = [stepped.step(images[batch], labels[batch]) for batch in order]
+    running = trained.train_epoch(images, labels, order)
+    right = [
+        (step.logits.argmax(1) == labels[batch]).sum()
+        for step, batch in zip(steps, order, strict=True)
+    ]
+    assert largest(running.losses, [step.loss for step in steps]) < TOLERANCE["float64"]
+    assert running.correct.tolist() == right
+    assert largest_difference(stepped.weights, trained.weights) < TOLERANCE["float64"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", backend.names())
+def test_a_backend_computes_in_the_precision_it_was_asked_for(name, dtype, digits):
+    """By dtype, and by the numbers: float64 logits hold more than float32 can."""
+    recipe = Recipe(hidden=(32,), dtype=dtype)
+    network = backend.load(name)(recipe, recipe.initial_weights(), "cpu")
+    images, labels = data(digits, dtype)
+    network.train_epoch(images, labels, epochs(recipe))
+    step = network.step(images[:32], labels[:32])
+    arrays = {"logits": step.logits, **step.gradients, **step.weights}
+    arrays |= {key: array for key, array in network.state.items() if key != "updates"}
+    assert {key: array.dtype.name for key, array in arrays.items()} == dict.fromkeys(arrays, dtype)
+    fits = [
+        (array == array.astype("float32")).mean()
+        for array in (step.logits, network.forward(images))
+    ]
+    assert all(share == 1.0 if dtype == "float32" else share < 0.01 for share in fits)
+
+
+@pytest.mark.parametrize("name", backend.names())
+def test_weights_and_memory_go_in_and_out_unchanged(name, digits):
+    recipe = Recipe(hidden=(16,), dtype="float64")
+    weights = recipe.initial_weights()
+    network = backend.load(name)(recipe, weights, "cpu")
+    assert weights_sha256(network.weights) == weights_sha256(weights)
+    images, labels = data(digits, "float64")
+    assert network.state == {}
+    for batch in epochs(recipe):
+        network.step(images[batch], labels[batch])
+    then, memory = network.weights, network.state
+    resumed = backend.load(name)(recipe, then, "cpu")
+    resumed.state = memory
+    a, b = (n.step(images[:32], labels[:32]) for n in (network, resumed))
+    assert largest_difference(a.weights, b.weights) == 0.0
+    network.weights = weights
+    assert network.state == {}, "weights that come in clear the optimizer"
+
+
+@pytest.mark.parametrize("name", backend.names())
+def test_warming_up_changes_nothing(name, digits):
+    recipe = Recipe(hidden=(16,))
+    weights = recipe.initial_weights()
+    network = backend.load(name)(recipe, weights, "cpu")
+    images, labels = data(digits, "float32")
+    network.warm_up(images, labels, epochs(recipe, count=1))
+    assert weights_sha256(network.weights) == weights_sha256(weights)
+    assert network.state == {}
+
+
+@pytest.mark.parametrize("name", backend.names())
+def test_what_one_backend_saves_every_backend_loads(name, tmp_path, digits):
+    recipe = Recipe(hidden=(16,), activation="tanh")
+    images, labels = data(digits, "float32")
+    network = backend.load(name)(recipe, recipe.initial_weights(), "cpu")
+    network.train_epoch(images, labels, epochs(recipe))
+    network.save(tmp_path / "network.safetensors")
+    for other in backend.names():
+        loaded = backend.load(other).load(tmp_path / "network.safetensors", "cpu")
+        assert loaded.recipe == recipe
+        assert largest(loaded.forward(images), network.forward(images)) < 1e-5
+
+
+@pytest.mark.parametrize("name", backend.names())
+def test_weights_of_another_shape_are_refused(name):
+    recipe = Recipe(hidden=(16,))
+    with pytest.raises(LockstepError, match="needed"):
+        backend.load(name)(recipe, Recipe(hidden=(17,)).initial_weights())
+    with pytest.raises(LockstepError, match="needed"):
+        backend.load(name)(recipe, {})
+
+
+def test_a_device_that_is_not_there_is_refused():
+    recipe = Recipe(hidden=(16,))
+    with pytest.raises(LockstepError, match="it can on: cpu"):
+        ByHand(recipe, recipe.initial_weights(), "cuda")
+    with pytest.raises(LockstepError, match="did you mean 'cuda'"):
+        ByHand(recipe, recipe.initial_weights(), "cude")
+
+
+def test_the_register_reads_the_folder():
+    assert backend.names()[0] == "numpy"
+    assert set(backend.names()) >= {"numpy", "torch", "tensorflow"}
+    with pytest.raises(LockstepError, match="did you mean 'torch'"):
+        backend.load("pytorch")
+
+
+def test_a_framework_that_is_absent_names_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setattr(backend, "installed", lambda: ("numpy",))
+    with pytest.raises(LockstepError, match=r"pip install 'lockstep-nn\[torch\]'"):
+        backend.load("torch")
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_cuda_computes_the_same(framework, dtype, digits):
+    recipe = Recipe(hidden=(32,), activation="tanh", dtype=dtype)
+    if "cuda" not in backend.load(framework).devices(dtype):
+        pytest.skip("no CUDA device here")
+    weights = recipe.initial_weights()
+    network = backend.load(framework)(recipe, weights, "cuda")
+    by_hand = ByHand(recipe, weights, dialect=network.dialect)
+    images, labels = data(digits, dtype)
+    for batch in epochs(recipe):
+        theirs = network.step(images[batch], labels[batch])
+        ours = by_hand.step(images[batch], labels[batch])
+        assert largest_difference(theirs.gradients, ours.gradients) < TOLERANCE[dtype]
+    assert largest_difference(network.weights, by_hand.weights) < TOLERANCE[dtype]
+
+
+def test_numpys_arrays_are_copies(batch):
+    recipe = Recipe(hidden=(16,), dtype="float64")
+    network = ByHand(recipe, recipe.initial_weights())
+    step = network.step(*batch)
+    kept = {name: array.copy() for name, array in step.weights.items()}
+    network.step(*batch)
+    assert largest_difference(kept, step.weights) == 0.0
+    assert all(
+        np.shares_memory(a, b) is False
+        for a, b in zip(step.weights.values(), network.weights.values(), strict=True)
+    )

@@ -1,0 +1,34 @@
+"""The order in which images are seen."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lockstep import batches
+
+
+@given(st.integers(1, 400), st.integers(1, 70), st.integers(0, 9), st.integers(1, 5))
+def test_an_epoch_shows_every_example_once(count, size, seed, epoch):
+    order = batches.epoch_batches(count, size, seed, epoch)
+    assert sorted(np.concatenate(order).tolist()) == list(range(count))
+    assert all(len(batch) == size for batch in order[:-1]) and 1 <= len(order[-1]) <= size
+
+
+def test_seed_and_epoch_decide_the_order_alone():
+    def order(seed, epoch):
+        return np.concatenate(batches.epoch_batches(100, 32, seed, epoch)).tolist()
+
+    assert order(0, 1) == order(0, 1)
+    assert order(0, 1) != order(0, 2) and order(0, 1) != order(1, 1)
+
+
+def test_the_hash_knows_order_and_batch_boundaries():
+    def digest(sizes):
+        return batches.order_sha256([np.split(np.arange(6), np.cumsum(sizes)[:-1])])
+
+    assert digest([4, 2]) == digest([4, 2])
+    assert digest([4, 2]) != digest([3, 3])
+    swapped = batches.order_sha256([[np.array([1, 0, 2, 3]), np.array([4, 5])]])
+    assert swapped != digest([4, 2])
