@@ -1,0 +1,140 @@
+"""Several backends, one recipe, one dataset: train each, compare them, leave one run on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from . import batches, results, worker
+from .backend import REFERENCE
+from .backends.numpy import Network
+from .datasets import Dataset, scale
+from .progress import Progress
+from .recipe import Recipe, Weights, largest_difference
+from .results import BackendResult, Results
+
+
+def compare(
+    recipe: Recipe,
+    backends: tuple[str, ...],
+    data: Dataset,
+    out: Path,
+    name: str | None = None,
+    device: str = "auto",
+    repeats: int = 1,
+    progress: Progress | None = None,
+) -> tuple[Results, Path]:
+    """Train every backend in its own process, one after the other; returns results and folder.
+
+    With `repeats` every backend trains again with the next seeds, the backends taking turns, so
+    that a machine that slows down slows all of them. A backend that fails is in `failures`.
+    """
+    progress = progress or Progress.quiet()
+    name = name or f"{data.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    with results.new_run(out, name) as folder:
+        scratch = folder / "first-epoch"
+        found: dict[str, list[BackendResult]] = {backend: [] for backend in backends}
+        failures: dict[str, str] = {}
+        with progress:
+            for repeat in range(repeats):
+                seeded = dataclasses.replace(recipe, seed=recipe.seed + repeat)
+                for backend in (b for b in backends if b not in failures):
+                    progress.start(backend, seeded, repeat, repeats)
+                    job = _job(backend, seeded, data, device, folder, keep=repeat == 0)
+                    try:
+                        found[backend].append(worker.run(job, progress.event))
+                        progress.done()
+                    except worker.WorkerFailed as error:
+                        failures[backend] = str(error)
+                        progress.failed(str(error))
+        measured = {b: _combine(runs) for b, runs in found.items() if runs and b not in failures}
+        if set(measured) - {REFERENCE}:
+            progress.note("Holding the weights after the first epoch against NumPy's …")
+            _measure_differences(measured, recipe, data, scratch)
+        run: Results = {
+            "schema": results.SCHEMA,
+            "name": name,
+            "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+            "command": _command(),
+            "dataset": {
+                "name": data.name,
+                "title": data.title,
+                "classes": list(data.classes),
+                "train": len(data.train.labels),
+                "test": len(data.test.labels),
+                "sha256": data.sha256,
+            },
+            "recipe": recipe.to_dict(),
+            "environment": results.environment(),
+            "backends": measured,
+            "failures": failures,
+        }
+        shutil.rmtree(scratch, ignore_errors=True)
+        results.write_json(folder / "results.json", run)
+        if measured:
+            from .report import page
+
+            progress.note("Drawing the report …")
+            page.write(run, folder)
+    return run, out / name
+
+
+def _job(
+    backend: str, recipe: Recipe, data: Dataset, device: str, folder: Path, keep: bool
+) -> dict:
+    """What `worker.run` needs; the weights of the first seed alone are kept."""
+    file = f"{backend}.safetensors"
+    return {
+        "backend": backend,
+        "recipe": recipe.to_dict(),
+        "dataset": {"name": data.name, "folder": data.folder and str(data.folder.resolve())},
+        "device": device,
+        "weights": str((folder / "weights" / file).resolve()) if keep else None,
+        "first_epoch_weights": str((folder / "first-epoch" / file).resolve()) if keep else None,
+    }
+
+
+def _combine(runs: list[BackendResult]) -> BackendResult:
+    """The first seed's result, and every seed's beneath it if there are several."""
+    first = runs[0].copy()
+    if len(runs) > 1:
+        first["repeats"] = runs
+    return first
+
+
+def _measure_differences(
+    measured: dict[str, BackendResult], recipe: Recipe, data: Dataset, scratch: Path
+) -> None:
+    """Add `weights_difference`: from the network by hand, speaking the backend's own dialect."""
+    references: dict[str, Weights] = {}
+    for backend, result in measured.items():
+        if backend == REFERENCE:
+            continue
+        dialect = result["dialect"]
+        if dialect not in references:
+            references[dialect] = _reference(measured, recipe, data, dialect, scratch)
+        weights, _ = results.load_weights(scratch / f"{backend}.safetensors")
+        result["weights_difference"] = largest_difference(weights, references[dialect])
+
+
+def _reference(
+    measured: dict[str, BackendResult], recipe: Recipe, data: Dataset, dialect: str, scratch: Path
+) -> Weights:
+    """NumPy's weights after the first epoch: those of its run, if that spoke the same dialect."""
+    own = measured.get(REFERENCE)
+    if own and (own["dialect"] == dialect or recipe.optimizer == "sgd"):
+        return results.load_weights(scratch / f"{REFERENCE}.safetensors")[0]
+    network = Network(recipe, recipe.initial_weights(), dialect=dialect)
+    order = batches.epoch_batches(len(data.train.labels), recipe.batch_size, recipe.seed, epoch=1)
+    network.train_epoch(scale(data.train.images, recipe.dtype), data.train.labels, order)
+    return network.weights
+
+
+def _command() -> str:
+    """The command that made this run, as it can be typed again."""
+    program = Path(sys.argv[0]).name
+    return shlex.join(["lockstep" if program == "__main__.py" else program, *sys.argv[1:]])

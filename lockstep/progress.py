@@ -1,0 +1,107 @@
+"""How far the training is: a live bar on a terminal, plain lines elsewhere, nothing if asked."""
+
+from __future__ import annotations
+
+import sys
+from typing import Self
+
+from .recipe import Recipe
+from .report import text
+
+
+class Progress:
+    """Shows the events of one backend after the other. This one shows nothing."""
+
+    @staticmethod
+    def quiet() -> Progress:
+        return Progress()
+
+    @staticmethod
+    def for_terminal() -> Progress:
+        """A live bar if a person is watching stdout, else plain lines."""
+        return Bar() if sys.stdout.isatty() else Lines()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+    def start(self, backend: str, recipe: Recipe, repeat: int, repeats: int) -> None: ...
+    def event(self, event: dict) -> None: ...
+    def done(self) -> None: ...
+    def failed(self, message: str) -> None: ...
+    def note(self, line: str) -> None: ...
+
+
+class Lines(Progress):
+    """One line for each epoch; for logs and pipes."""
+
+    def start(self, backend: str, recipe: Recipe, repeat: int, repeats: int) -> None:
+        self.epochs = recipe.epochs
+        seed = f", seed {recipe.seed} ({repeat + 1} of {repeats})" if repeats > 1 else ""
+        print(f"{backend}{seed}", flush=True)
+
+    def event(self, event: dict) -> None:
+        if event["event"] == "ready":
+            print(f"  {event['version']} on {event['device']}", flush=True)
+        elif event["event"] == "epoch":
+            print(f"  {text.epoch_line(event, self.epochs)}", flush=True)
+
+    def failed(self, message: str) -> None:
+        print(f"  failed: {message}", flush=True)
+
+    def note(self, line: str) -> None:
+        print(line, flush=True)
+
+
+class Bar(Progress):
+    """A live bar for each backend, with the running loss and accuracy."""
+
+    def __init__(self) -> None:
+        from rich import progress
+
+        self.bars = progress.Progress(
+            progress.TextColumn("{task.description:<20}"),
+            progress.BarColumn(bar_width=24),
+            progress.TextColumn("{task.fields[words]}"),
+            progress.TimeElapsedColumn(),
+        )
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bars.stop()
+
+    def start(self, backend: str, recipe: Recipe, repeat: int, repeats: int) -> None:
+        self.epochs = recipe.epochs
+        title = f"{backend} seed {recipe.seed}" if repeats > 1 else backend
+        self.task = self.bars.add_task(title, total=recipe.epochs, words="importing …")
+
+    def event(self, event: dict) -> None:
+        if event["event"] == "ready":
+            self.bars.update(self.task, words=f"{event['version']}: warming up …")
+        elif event["event"] == "running":
+            words = (
+                f"epoch {event['epoch']}/{self.epochs}  loss {event['running_loss']:.4f}  "
+                f"accuracy {event['running_accuracy']:7.2%}"
+            )
+            self.bars.update(self.task, completed=event["epochs_done"], words=words)
+        else:
+            words = (
+                f"epoch {event['epoch']}/{self.epochs}  test loss {event['test_loss']:.4f}  "
+                f"test accuracy {event['test_accuracy']:7.2%}"
+            )
+            self.bars.update(self.task, completed=event["epoch"], words=words)
+
+    def done(self) -> None:
+        self.bars.stop_task(self.task)
+
+    def failed(self, message: str) -> None:
+        from rich.markup import escape
+
+        self.bars.update(self.task, words=f"[red]failed: {escape(message)}")
+        self.bars.stop_task(self.task)
+
+    def note(self, line: str) -> None:
+        self.bars.console.print(line)

@@ -1,0 +1,69 @@
+"""Results as lines and tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..datasets import Entry
+from ..results import Results
+from .summary import COLUMNS, rows
+
+
+def epoch_line(entry: dict, epochs: int) -> str:
+    """`epoch 3/10   train loss 0.1812, accuracy 94.93%   test loss …   0.71 s`."""
+    parts = [f"epoch {entry['epoch']:>{len(str(epochs))}}/{epochs}"]
+    for part in ("train", "test"):
+        loss, accuracy = entry[f"{part}_loss"], entry[f"{part}_accuracy"]
+        parts.append(f"{part} loss {loss:.4f}, accuracy {accuracy:.2%}")
+    if "seconds" in entry:
+        parts.append(f"{entry['seconds']:.2f} s")
+    return "   ".join(parts)
+
+
+def confusion_table(matrix: np.ndarray, classes: Sequence[str]) -> str:
+    """The confusion matrix as text: rows are the true classes, columns the answers."""
+    width = max(5, *(len(name) + 1 for name in classes))
+    lines = ["true \\ answer".ljust(13) + "".join(name.rjust(width) for name in classes)]
+    for name, row in zip(classes, matrix, strict=True):
+        cells = "".join((str(count) if count else "·").rjust(width) for count in row)
+        lines.append(name.rjust(12) + " " + cells)
+    return "\n".join(lines)
+
+
+def print_comparison(results: Results) -> None:
+    """The table at the end of a run: one row a backend, failures beneath."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=f"{escape(results['dataset']['title'])}", title_justify="left")
+    for i, column in enumerate(COLUMNS):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows(results):
+        table.add_row(*map(escape, row))
+    console = _console()
+    console.print(table)
+    for backend, why in results["failures"].items():
+        console.print(f"[bold]{escape(backend)} failed:[/] {escape(why)}", soft_wrap=True)
+
+
+def print_inventory(entries: Sequence[Entry]) -> None:
+    """The table of `lockstep data`: what is here, where, and whether its hashes hold."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("dataset", "file", "state", "where")
+    for entry in entries:
+        where = escape(str(entry.path)) if entry.path else ""
+        table.add_row(entry.title, entry.file, escape(entry.state), where)
+    _console().print(table)
+
+
+def _console():
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:  # a pipe has no width: do not fold a table at 80 columns
+        console.width = 140
+    return console

@@ -1,0 +1,224 @@
+"""What a run leaves on disk, written whole or not at all.
+
+runs/<name>/results.json                    Results, below
+runs/<name>/report.html                     the page for people
+runs/<name>/figures/*.png, *.svg            the same figures as files
+runs/<name>/weights/<backend>.safetensors   the trained weights, with the recipe
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NotRequired, TypedDict
+
+import numpy as np
+
+from . import __version__
+from .errors import LockstepError, reason
+from .recipe import Recipe, Weights, from_dict
+
+SCHEMA = 1
+"""The version of the shape below; a change that a reader must know of raises it."""
+
+
+class Epoch(TypedDict):
+    """One row of a history. Losses are in nats, accuracies from 0 to 1."""
+
+    epoch: int
+    train_loss: float
+    """Over the whole training set, evaluated after the epoch."""
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    running_loss: NotRequired[float]
+    """Mean over the epoch's examples while the weights moved: what Keras' `fit` prints."""
+    running_accuracy: NotRequired[float]
+    seconds: NotRequired[float]
+    """Of training alone; evaluation is apart."""
+
+
+class BackendResult(TypedDict):
+    """How one backend did with one seed."""
+
+    version: str
+    device: str
+    dialect: str
+    seed: int
+    history: list[Epoch]
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    confusion_matrix: list[list[int]]
+    """Test set; rows are the true classes, columns the answers."""
+    precision: list[float]
+    recall: list[float]
+    import_seconds: float
+    """Importing the framework."""
+    compile_seconds: float
+    """Building the network and its first calls, which may compile."""
+    startup_seconds: float
+    """The two together."""
+    train_seconds: float
+    evaluate_seconds: float
+    peak_rss_bytes: int
+    """The largest resident memory of the backend's process."""
+    initial_weights_sha256: str
+    batch_order_sha256: str
+    weights_difference: NotRequired[float]
+    """Largest difference of a weight from NumPy's, after the first epoch."""
+    repeats: NotRequired[list[BackendResult]]
+    """With --repeats: the same for every seed, this one (the first) included."""
+
+
+class DatasetInfo(TypedDict):
+    """Which data: the title that labels everything, and each file's hash."""
+
+    name: str
+    title: str
+    classes: list[str]
+    train: int
+    test: int
+    sha256: dict[str, str]
+
+
+class Results(TypedDict):
+    """The content of results.json."""
+
+    schema: int
+    name: str
+    created: str
+    """Local time, ISO 8601."""
+    command: str
+    dataset: DatasetInfo
+    recipe: dict
+    environment: dict
+    backends: dict[str, BackendResult]
+    failures: dict[str, str]
+    """Backend → the sentence that says why it has no result."""
+
+
+def load(path: str | Path) -> Results:
+    """Read a run's results, from its folder or from the file itself."""
+    path = Path(path)
+    file = path / "results.json" if path.is_dir() else path
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LockstepError(f"Cannot read the results {file}: {reason(error)}.") from None
+    except ValueError as error:
+        raise LockstepError(f"{file} is truncated or not JSON ({error}).") from None
+    found = results.get("schema") if isinstance(results, dict) else None
+    if found != SCHEMA:
+        raise LockstepError(
+            f"{file} has results of schema {found!r}; this version reads {SCHEMA}. Make the run "
+            "again, or read it with the version that wrote it."
+        )
+    missing = sorted(set(Results.__annotations__) - set(results))
+    if missing:
+        raise LockstepError(f"{file} lacks {', '.join(missing)}; make the run again.")
+    return results
+
+
+def environment() -> dict:
+    """The machine and the versions that a reader needs to make sense of the figures."""
+    return {
+        "lockstep": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _processor() -> str:
+    """The processor's name; Linux keeps it in a file, elsewhere `platform` knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def peak_rss_bytes() -> int:
+    """The largest resident memory that this process has had.
+
+    Linux: VmHWM, because `ru_maxrss` there starts from the parent's peak. macOS counts `ru_maxrss`
+    in bytes. Windows: the peak working set.
+    """
+    if sys.platform == "linux":
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+@contextlib.contextmanager
+def new_run(out: Path, name: str) -> Iterator[Path]:
+    """A folder to write a run into; it gets its name when the block ends well, else it is gone."""
+    if not name or Path(name).name != name or name.startswith("."):
+        raise LockstepError(f"A run cannot be called {name!r}; use a plain folder name.")
+    final, partial = out / name, out / f".{name}.{os.getpid()}.partial"
+    if final.exists():
+        raise LockstepError(f"The run {final} exists already; choose another --name, or remove it.")
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise LockstepError(f"Cannot write into {out}: {reason(error)}.") from None
+    try:
+        yield partial
+        partial.rename(final)
+    except OSError as error:
+        raise LockstepError(f"Cannot write the run {final}: {reason(error)}.") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write readable JSON; NaN, which JSON has not, is refused."""
+    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def save_weights(path: Path, weights: Weights, recipe: Recipe) -> None:
+    """Write weights with their recipe as one safetensors file, whole or not at all."""
+    from safetensors.numpy import save_file
+
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(weights, partial, {"recipe": json.dumps(recipe.to_dict())})
+        partial.replace(path)
+    except OSError as error:
+        raise LockstepError(f"Cannot write {path}: {reason(error)}.") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_weights(path: Path) -> tuple[Weights, Recipe]:
+    """Read what `save_weights` has written."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            recipe = from_dict(json.loads(file.metadata()["recipe"]), str(path))
+            return {name: file.get_tensor(name) for name in file.keys()}, recipe  # noqa: SIM118
+    except OSError as error:
+        raise LockstepError(f"Cannot read the weights {path}: {reason(error)}.") from None
+    except (SafetensorError, KeyError, TypeError, ValueError):
+        raise LockstepError(f"{path} is not a weights file that Lockstep has written.") from None

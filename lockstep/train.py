@@ -1,0 +1,137 @@
+"""Epochs: train one backend's network, evaluate it after each, keep the history and the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from . import batches, metrics
+from .backend import Backend
+from .datasets import Dataset, Split, scale
+from .errors import LockstepError
+from .recipe import Weights, weights_sha256
+from .results import BackendResult, peak_rss_bytes
+
+PORTIONS = 20
+"""How often an epoch is interrupted to tell how far it is."""
+
+Tell = Callable[[dict], None]
+"""Takes one event: {"event": "running", …} within an epoch, {"event": "epoch", …} after it."""
+
+
+class Stopwatch:
+    """Seconds of wall-clock time, summed over the blocks it is held around."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - start
+
+
+def train(
+    network: Backend, data: Dataset, tell: Tell = lambda event: None
+) -> tuple[BackendResult, Weights]:
+    """Train as the network's recipe says. Returns the result and the weights after epoch 1.
+
+    Timing is honest: training, evaluation and first calls (compilation) are separate figures.
+    """
+    recipe = network.recipe
+    images, test_images = (scale(part.images, recipe.dtype) for part in (data.train, data.test))
+    train_set = Split(images, data.train.labels)
+    initial_sha256 = weights_sha256(network.weights)
+    compiling, training, evaluating = Stopwatch(), Stopwatch(), Stopwatch()
+
+    order = [
+        batches.epoch_batches(len(images), recipe.batch_size, recipe.seed, epoch)
+        for epoch in range(1, recipe.epochs + 1)
+    ]
+    with compiling():
+        network.warm_up(*train_set, order[0])
+        network.forward(test_images[:1])
+
+    history: list[Any] = []
+    for epoch, epoch_order in enumerate(order, start=1):
+        before = training.seconds
+        running = _train_epoch(network, train_set, epoch_order, epoch, training, tell)
+        with evaluating():
+            train_score = metrics.evaluate(logits(network, images), data.train.labels)
+            test_logits = logits(network, test_images)
+            test_score = metrics.evaluate(test_logits, data.test.labels)
+        entry = metrics.history_entry(epoch, train_score, test_score)
+        entry |= {**running, "seconds": training.seconds - before}
+        history.append(entry)
+        if not np.isfinite([entry["running_loss"], train_score.loss, test_score.loss]).all():
+            raise LockstepError(
+                f"The loss is no longer a number in epoch {epoch}: the training diverged; lower "
+                f"the learning rate, which is {recipe.learning_rate:g}."
+            )
+        tell({"event": "epoch", **entry})
+        if epoch == 1:
+            first_epoch_weights = network.weights
+
+    matrix = metrics.confusion_matrix(test_logits, data.test.labels, recipe.classes)
+    precision, recall = metrics.precision_recall(matrix)
+    result: BackendResult = {
+        "version": network.version(),
+        "device": network.device,
+        "dialect": network.dialect,
+        "seed": recipe.seed,
+        "history": history,
+        "train_loss": train_score.loss,
+        "train_accuracy": train_score.accuracy,
+        "test_loss": test_score.loss,
+        "test_accuracy": test_score.accuracy,
+        "confusion_matrix": matrix.tolist(),
+        "precision": precision.tolist(),
+        "recall": recall.tolist(),
+        "import_seconds": 0.0,
+        "compile_seconds": compiling.seconds,
+        "startup_seconds": compiling.seconds,
+        "train_seconds": training.seconds,
+        "evaluate_seconds": evaluating.seconds,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "initial_weights_sha256": initial_sha256,
+        "batch_order_sha256": batches.order_sha256(order),
+    }
+    return result, first_epoch_weights
+
+
+def _train_epoch(
+    network: Backend,
+    train_set: Split,
+    order: list[np.ndarray],
+    epoch: int,
+    training: Stopwatch,
+    tell: Tell,
+) -> dict[str, float]:
+    """One epoch in portions; the running loss and accuracy, weighted by batch size."""
+    loss_sum, right, seen = 0.0, 0, 0
+    portion = -(-len(order) // PORTIONS)
+    for start in range(0, len(order), portion):
+        part = order[start : start + portion]
+        with training():
+            running = network.train_epoch(*train_set, part)
+        sizes = np.array([len(batch) for batch in part])
+        loss_sum += float(running.losses @ sizes)
+        right += int(running.correct.sum())
+        seen += int(sizes.sum())
+        progress = {"running_loss": loss_sum / seen, "running_accuracy": right / seen}
+        share = epoch - 1 + (start + len(part)) / len(order)
+        tell({"event": "running", "epoch": epoch, "epochs_done": share, **progress})
+    return progress
+
+
+def logits(network: Backend, images: np.ndarray, chunk: int = 10_000) -> np.ndarray:
+    """Forward in chunks, so that evaluation needs little memory; (N, classes)."""
+    parts = [network.forward(images[i : i + chunk]) for i in range(0, len(images), chunk)]
+    return np.concatenate(parts)

@@ -1,0 +1,147 @@
+"""One backend in a process of its own, so that thread pools do not fight and memory is its own.
+
+The parent writes one job as JSON to the worker's stdin; the worker answers with one JSON event a
+line on its stdout, the last of which is {"event": "finished", "result": …} or
+{"event": "failed", "message": …}. What a framework prints goes to stderr instead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import LockstepError
+
+if TYPE_CHECKING:  # the worker counts NumPy's import as the framework's
+    from .results import BackendResult
+
+
+class WorkerFailed(Exception):
+    """The backend could not be trained; the message says why."""
+
+
+def run(job: dict, tell: Callable[[dict], None]) -> BackendResult:
+    """Do a job in a fresh Python process; returns its result, raises WorkerFailed.
+
+    A job: {"backend", "recipe", "dataset" {name, folder}, "device", "weights" path or None,
+    "first_epoch_weights" path or None}.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lockstep.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            encoding="utf-8",
+            **_own_process_group(),
+        )
+        try:
+            event = _converse(process, job, tell)
+        finally:  # also when interrupted: no orphan goes on training
+            process.kill()
+            process.wait()
+        if event.get("event") == "finished":
+            return event["result"]
+        if event.get("event") == "failed":
+            raise WorkerFailed(event["message"])
+        raise WorkerFailed(_epitaph(process.returncode, stderr))
+
+
+def _converse(process: subprocess.Popen, job: dict, tell: Callable[[dict], None]) -> dict:
+    """Send the job, pass events on; the last event, or {} if the worker died without one."""
+    assert process.stdin and process.stdout
+    try:
+        process.stdin.write(json.dumps(job))
+        process.stdin.close()
+    except BrokenPipeError:
+        return {}
+    event: dict = {}
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] in ("finished", "failed"):
+            break
+        tell(event)
+    else:
+        event = {}
+    process.stdout.close()
+    if not event:
+        process.wait()
+    return event
+
+
+def _own_process_group() -> dict:
+    """Ctrl-C reaches the parent alone, which then ends the worker."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
+def _epitaph(code: int, stderr) -> str:
+    """What can be said of a worker that died without a word."""
+    stderr.seek(0)
+    lines = [line.strip() for line in stderr if line.strip()]
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    memory = " (out of memory, perhaps)" if code == -9 else ""
+    return f"its process {how}{memory}{': ' + lines[-1] if lines else ''}"
+
+
+def _work(job: dict, tell: Callable[[dict], None]) -> dict:
+    from importlib import import_module
+    from time import perf_counter
+
+    start = perf_counter()
+    network_class = import_module("lockstep.backend").load(job["backend"])
+    import_seconds = perf_counter() - start
+
+    from . import datasets, recipe, results, train
+
+    plan = recipe.from_dict(job["recipe"])
+    folder = job["dataset"]["folder"]
+    data = datasets.read(job["dataset"]["name"], folder and Path(folder))
+    weights = plan.initial_weights()
+    start = perf_counter()
+    network = network_class(plan, weights, job["device"])
+    build_seconds = perf_counter() - start
+    tell({"event": "ready", "version": network.version(), "device": network.device})
+
+    result, first_epoch_weights = train.train(network, data, tell)
+    result["import_seconds"] = import_seconds
+    result["compile_seconds"] += build_seconds
+    result["startup_seconds"] = import_seconds + result["compile_seconds"]
+    if job["weights"]:
+        network.save(Path(job["weights"]))
+    if job["first_epoch_weights"]:
+        results.save_weights(Path(job["first_epoch_weights"]), first_epoch_weights, plan)
+    return dict(result)
+
+
+def main() -> int:
+    """Read one job from stdin, do it, tell how it went on the stdout that we were given."""
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def tell(event: dict) -> None:
+        events.write(json.dumps(event) + "\n")
+        events.flush()
+
+    job = json.load(sys.stdin)
+    try:
+        tell({"event": "finished", "result": _work(job, tell)})
+    except LockstepError as error:
+        tell({"event": "failed", "message": str(error)})
+    except BrokenPipeError:
+        return 1  # nobody listens any more
+    except Exception as error:  # the framework's own failure, passed on in its own words
+        lines = str(error).strip().splitlines() or [""]
+        tell({"event": "failed", "message": f"{type(error).__name__}: {lines[0]}".rstrip(": ")})
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
