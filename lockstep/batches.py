@@ -18,11 +18,18 @@ def epoch_batches(count: int, batch_size: int, seed: int, epoch: int) -> list[np
     return [order[start : start + batch_size] for start in range(0, count, batch_size)]
 
 
-def order_sha256(epochs: Iterable[list[np.ndarray]]) -> str:
-    """Hash of the order of whole epochs, batch boundaries included."""
-    digest = hashlib.sha256()
-    for batches in epochs:
+class OrderHash:
+    """SHA-256 of the order in which examples were seen, batch boundaries included."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, batches: Iterable[np.ndarray]) -> None:
+        """Take in the next batches of indices."""
         for batch in batches:
-            digest.update(len(batch).to_bytes(8, "little"))
-            digest.update(batch.astype("<i8").tobytes())
-    return digest.hexdigest()
+            self._digest.update(len(batch).to_bytes(8, "little"))
+            self._digest.update(batch.astype("<i8").tobytes())
+
+    def hexdigest(self) -> str:
+        """The hash of all batches so far."""
+        return self._digest.hexdigest()

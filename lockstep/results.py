@@ -6,8 +6,6 @@ runs/<name>/figures/*.png, *.svg            the same figures as files
 runs/<name>/weights/<backend>.safetensors   the trained weights, with the recipe
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -74,7 +72,7 @@ class BackendResult(TypedDict):
     batch_order_sha256: str
     weights_difference: NotRequired[float]
     """Largest difference of a weight from NumPy's, after the first epoch."""
-    repeats: NotRequired[list[BackendResult]]
+    repeats: NotRequired[list["BackendResult"]]
     """With --repeats: the same for every seed, this one (the first) included."""
 
 

@@ -51,18 +51,20 @@ def train(
     initial_sha256 = weights_sha256(network.weights)
     compiling, training, evaluating = Stopwatch(), Stopwatch(), Stopwatch()
 
-    order = [
-        batches.epoch_batches(len(images), recipe.batch_size, recipe.seed, epoch)
-        for epoch in range(1, recipe.epochs + 1)
-    ]
+    def order_of(epoch: int) -> list[np.ndarray]:
+        return batches.epoch_batches(len(images), recipe.batch_size, recipe.seed, epoch)
+
     with compiling():
-        network.warm_up(*train_set, order[0])
+        network.warm_up(*train_set, order_of(1))
         network.forward(test_images[:1])
 
     history: list[Any] = []
-    for epoch, epoch_order in enumerate(order, start=1):
+    order_hash = batches.OrderHash()
+    for epoch in range(1, recipe.epochs + 1):
+        order = order_of(epoch)
+        order_hash.add(order)
         before = training.seconds
-        running = _train_epoch(network, train_set, epoch_order, epoch, training, tell)
+        running = _train_epoch(network, train_set, order, epoch, training, tell)
         with evaluating():
             train_score = metrics.evaluate(logits(network, images), data.train.labels)
             test_logits = logits(network, test_images)
@@ -101,7 +103,7 @@ def train(
         "evaluate_seconds": evaluating.seconds,
         "peak_rss_bytes": peak_rss_bytes(),
         "initial_weights_sha256": initial_sha256,
-        "batch_order_sha256": batches.order_sha256(order),
+        "batch_order_sha256": order_hash.hexdigest(),
     }
     return result, first_epoch_weights
 

@@ -155,10 +155,17 @@ def time_and_memory(backends: Mapping[str, BackendResult], title: str) -> Figure
     return figure
 
 
+def _write(figure: Figure, target, kind: str) -> None:
+    """Write the same bytes for the same figure: no date in it, and ids that do not vary."""
+    metadata = {"Date": None, "Creator": None} if kind == "svg" else None
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(target, dpi=200, format=kind, metadata=metadata)
+
+
 def svg(figure: Figure) -> str:
     """The figure as an <svg> element, its letters as outlines, without an XML prologue."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    _write(figure, buffer, "svg")
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 
@@ -170,9 +177,7 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
         stem.parent.mkdir(parents=True, exist_ok=True)
         for path in paths:
             partial = path.with_name(f".{os.getpid()}.{path.name}")
-            kind = path.suffix[1:]
-            metadata = {"Date": None, "Creator": None} if kind == "svg" else None
-            figure.savefig(partial, dpi=200, format=kind, metadata=metadata)
+            _write(figure, partial, path.suffix[1:])
             partial.replace(path)
     except OSError as error:
         raise LockstepError(f"Cannot write the figure {stem}: {reason(error)}.") from None

@@ -34,9 +34,10 @@ p { max-width: 44rem; } .quiet, figcaption { color: var(--quiet); }
 .big { font-size: 2rem; font-weight: 700; margin: 0; }
 figure { margin: 1rem 0; } figure svg { width: 100%; height: auto; background: #fff;
   border-radius: .4rem; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); gap: 1rem; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+td { white-space: nowrap; }
 th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: right; }
 th:first-child, td:first-child { text-align: left; }
 details { margin: 2.5rem 0; border-top: 1px solid var(--line); padding-top: 1rem; }
@@ -108,7 +109,7 @@ def page(results: Results, drawn: dict[str, tuple[Figure, str]]) -> str:
 <main>
 <h1>One network, every framework: {escape(data["title"])}</h1>
 <p class="quiet">{escape(recipe.summary())} · {data["train"]:,} training and {data["test"]:,} test
-images · {escape(results["created"])}</p>
+images · {escape(results["created"])}{_seeds(results)}</p>
 {failures}
 {_tiles(results)}
 <h2>What they learn</h2>
@@ -132,6 +133,12 @@ backend as CSV</a></p>
 </body>
 </html>
 """
+
+
+def _seeds(results: Results) -> str:
+    """What the figures show when there were several seeds."""
+    count = max((len(r.get("repeats", [])) for r in results["backends"].values()), default=0)
+    return f" · {count} seeds; curves and matrices show the first" if count else ""
 
 
 def _figure(figure: Figure, caption: str) -> str:

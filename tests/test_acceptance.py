@@ -1,0 +1,49 @@
+"""The promises of the project, on the true MNIST with the default recipe."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from conftest import IN_CI, absent
+
+from lockstep import backend, compare
+from lockstep.recipe import Recipe
+
+INSTALLED = backend.installed()
+
+
+@pytest.fixture(scope="module")
+def everybody():
+    missing = set(backend.names()) - set(INSTALLED)
+    if missing and IN_CI:
+        absent(f"{', '.join(missing)} not installed")
+    return INSTALLED
+
+
+@pytest.fixture(scope="module")
+def default_run(mnist, everybody, tmp_path_factory):
+    run, _ = compare.compare(Recipe(), everybody, mnist, tmp_path_factory.mktemp("runs"))
+    assert run["failures"] == {}
+    return run
+
+
+def test_every_backend_reaches_97_3_percent(default_run):
+    reached = {name: result["test_accuracy"] for name, result in default_run["backends"].items()}
+    assert min(reached.values()) >= 0.973, reached
+
+
+def test_any_two_backends_are_within_0_3_points(default_run):
+    reached = [result["test_accuracy"] for result in default_run["backends"].values()]
+    assert all(abs(a - b) <= 0.003 for a, b in itertools.combinations(reached, 2))
+
+
+def test_float64_gradient_descent_loses_alike_for_two_epochs(mnist, everybody, tmp_path):
+    recipe = Recipe(optimizer="sgd", dtype="float64", epochs=2)
+    run, _ = compare.compare(recipe, everybody, mnist, tmp_path)
+    histories = {name: result["history"] for name, result in run["backends"].items()}
+    for name, history in histories.items():
+        for ours, theirs in zip(histories["numpy"], history, strict=True):
+            for loss in ("train_loss", "test_loss", "running_loss"):
+                assert abs(ours[loss] - theirs[loss]) < 1e-9, (name, ours["epoch"], loss)
+        assert run["backends"][name].get("weights_difference", 0) < 1e-12

@@ -1,0 +1,200 @@
+"""The commands as a person types them, in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lockstep import results
+
+ROOT = Path(__file__).parent.parent
+SMALL = ["--dataset", "digits", "--hidden", "16", "--epochs", "2"]
+
+
+def lockstep(*arguments, cwd=None, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "lockstep", *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """One real comparison of all backends, with two seeds."""
+    folder = tmp_path_factory.mktemp("compared")
+    done = lockstep(
+        "compare", *SMALL, "--name", "run", "--repeats", "2", "--optimizer", "momentum", cwd=folder
+    )
+    return done, folder / "runs" / "run"
+
+
+def test_compare_prints_a_table_and_says_where_the_report_is(compared):
+    done, folder = compared
+    assert done.returncode == 0, done.stderr
+    assert f"Report: {Path('runs/run/report.html')}" in done.stdout
+    for name in ("numpy", "torch", "tensorflow"):
+        assert f"{name} (cpu)" in done.stdout
+    assert "digits (1,797 small embedded images, not MNIST)" in done.stdout
+    assert (folder / "report.html").is_file() and (folder / "figures" / "loss.svg").is_file()
+
+
+def test_results_hold_what_the_schema_promises(compared):
+    run = results.load(compared[1])
+    assert set(run) == set(results.Results.__annotations__)
+    assert run["dataset"]["name"] == "digits" and run["failures"] == {}
+    required = results.BackendResult.__required_keys__
+    for name, result in run["backends"].items():
+        assert required <= set(result), name
+        assert [len(row) for row in result["confusion_matrix"]] == [10] * 10
+        assert sum(map(sum, result["confusion_matrix"])) == run["dataset"]["test"]
+        assert result["train_seconds"] == pytest.approx(
+            sum(e["seconds"] for e in result["history"])
+        )
+        assert result["startup_seconds"] >= result["import_seconds"] > 0
+        right = sum(row[i] for i, row in enumerate(result["confusion_matrix"]))
+        assert result["test_accuracy"] == pytest.approx(right / run["dataset"]["test"])
+        assert [repeat["seed"] for repeat in result["repeats"]] == [0, 1]
+
+
+def test_all_started_alike_and_stayed_alike(compared):
+    backends = results.load(compared[1])["backends"]
+    for key in ("initial_weights_sha256", "batch_order_sha256"):
+        assert len({result[key] for result in backends.values()}) == 1
+        assert len({repeat[key] for repeat in backends["numpy"]["repeats"]}) == 2
+    for name in ("torch", "tensorflow"):
+        assert backends[name]["weights_difference"] < 1e-5
+
+
+def test_the_weights_are_kept(compared):
+    from lockstep.results import load_weights
+
+    for name in ("numpy", "torch", "tensorflow"):
+        weights, recipe = load_weights(compared[1] / "weights" / f"{name}.safetensors")
+        assert weights["dense0.weight"].shape == (784, 16) and recipe.optimizer == "momentum"
+    assert not (compared[1] / "first-epoch").exists()
+
+
+def test_quiet_prints_nothing(tmp_path):
+    done = lockstep("train", "numpy", *SMALL, "--quiet", "--out", str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_backend_that_fails_is_reported_and_the_others_go_on(tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "torch.py").write_text("raise ImportError('libtorch.so is missing')")
+    done = lockstep(
+        "compare", *SMALL, "--backends", "torch,numpy", "--name", "r", cwd=tmp_path,
+        PYTHONPATH=str(broken),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "torch failed: ImportError: libtorch.so is missing" in done.stderr
+    run = results.load(tmp_path / "runs" / "r")
+    assert list(run["backends"]) == ["numpy"] and list(run["failures"]) == ["torch"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["comapre"], "did you mean 'compare'"),
+        ([], "the following arguments are required: COMMAND"),
+        (["compare", "--backends", "numpy,pytorhc"], "There is no backend 'pytorhc'"),
+        (["train", "tensorflwo"], "did you mean 'tensorflow'"),
+        (["train", "numpy", "--optimizer", "sdg"], "did you mean 'sgd'"),
+        (["train", "numpy", "--epochs", "many"], "invalid int value: 'many'"),
+        (["train", "numpy", "--epochs", "0"], "epochs is 0"),
+        (["train", "numpy", "--dataset", "mnits"], "did you mean 'mnist'"),
+        (["train", "numpy", "--device", "gpu"], "There is no device 'gpu'"),
+        (["train", "numpy", "--repeats", "0"], "at least 1 run"),
+        (["train", "numpy", "--recipe", "absent.toml"], "Cannot read the recipe absent.toml"),
+        (["train", "numpy", "--data-dir", "absent"], "which is not a folder"),
+        (["train", "numpy", "--dataset", "digits", "--name", "a/b"], "cannot be called 'a/b'"),
+        (["data", "--fetch", "minst"], "did you mean 'mnist'"),
+        (["compare", "--nonsense"], "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_exit_code_2(arguments, words, tmp_path):
+    done = lockstep(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr and done.stderr.startswith("lockstep: ")
+    assert done.stderr.count("\n") == 1, "one line, no traceback"
+    assert list(tmp_path.iterdir()) == [], "nothing was written"
+
+
+def test_a_recipe_file_gives_the_settings_and_flags_win(tmp_path):
+    (tmp_path / "r.toml").write_text('hidden = [8]\noptimizer = "sgd"\nepochs = 9\n')
+    done = lockstep(
+        "train", "numpy", "--recipe", "r.toml", "--epochs", "1", "--dataset", "digits",
+        "--name", "r", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    recipe = results.load(tmp_path / "runs" / "r")["recipe"]
+    assert (recipe["hidden"], recipe["optimizer"], recipe["epochs"]) == ([8], "sgd", 1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
+def test_ctrl_c_exits_130_and_leaves_nothing_behind(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lockstep", "train", "numpy", *SMALL, "--epochs", "100000"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    for line in process.stdout:
+        if "epoch" in line and "test loss" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert stderr.strip() == "lockstep: interrupted; nothing unfinished was kept."
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_data_shows_what_is_here(mnist):
+    done = lockstep("data", "--data-dir", str(mnist.folder))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("hash holds") == 4 and done.stdout.count("not here") == 8
+
+
+@pytest.mark.parametrize("program", ["neural_networks.py", "assignment6.py"])
+def test_the_courses_program_trains_shows_and_saves(program, mnist, tmp_path):
+    options = ["--batch-size", "64", "--data-dir", str(mnist.folder), "--out", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / program), "--epochs", "1", *options],
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "epoch 1/1" in done.stdout and "test accuracy" in done.stdout
+    assert "true \\ answer" in done.stdout
+    saved = {path.name for path in tmp_path.iterdir()}
+    assert saved == {"loss.png", "loss.svg", "confusion.png", "confusion.svg"}
+
+
+def test_the_courses_program_answers_bad_input_in_one_sentence(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "neural_networks.py"), "--hidden", "many"],
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 2 and "are not whole numbers" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_is_quick_enough_to_be_used():
+    """Not a speed limit: only that nothing of the order of a framework's import has crept in."""
+    start = time.perf_counter()
+    assert lockstep("--help").returncode == 0
+    assert time.perf_counter() - start < 2

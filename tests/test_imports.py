@@ -1,0 +1,81 @@
+"""What an import costs, and who may import whom (design: the house)."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "lockstep"
+FRAMEWORKS = {"torch", "tensorflow", "keras", "jax"}
+HEAVY = FRAMEWORKS | {"matplotlib", "rich", "pooch", "requests", "sklearn", "safetensors"}
+
+
+def loaded_after(code: str) -> set[str]:
+    """Top-level modules in sys.modules after the code has run in a fresh process."""
+    report = "import sys, json; print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
+    output = subprocess.check_output([sys.executable, "-c", f"{code}\n{report}"], text=True)
+    return set(json.loads(output.splitlines()[-1]))
+
+
+def test_importing_lockstep_imports_nothing_heavier_than_numpy():
+    assert not loaded_after("import lockstep") & HEAVY
+    every_name = "import lockstep\nfor name in lockstep.__all__: getattr(lockstep, name)"
+    assert not loaded_after(every_name) & HEAVY
+
+
+def test_importing_the_network_by_hand_imports_numpy_alone():
+    bare = loaded_after("import numpy")
+    assert loaded_after("import neural_networks") - bare <= {"neural_networks", "__future__"}
+
+
+def test_help_does_not_even_import_numpy():
+    code = "from lockstep.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    assert not loaded_after(code) & (HEAVY | {"numpy"})
+
+
+@pytest.mark.parametrize("name", ["torch", "tensorflow"])
+def test_one_framework_does_not_bring_another(name):
+    loaded = loaded_after(f"import lockstep; lockstep.load_backend({name!r})")
+    assert loaded & FRAMEWORKS <= {name, "keras"}
+
+
+def imports(path: Path) -> set[str]:
+    """Absolute names of every module that a file imports, wherever in the file."""
+    package = ["lockstep", *path.relative_to(PACKAGE).parts[:-1]]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_only_a_backends_own_file_says_import_framework(path):
+    own = {path.stem} | ({"keras"} if path.stem == "tensorflow" else set())
+    allowed = own if path.parent.name == "backends" else set()
+    assert {name.split(".")[0] for name in imports(path)} & FRAMEWORKS <= allowed
+
+
+def test_imports_run_downhill():
+    found = {p.relative_to(PACKAGE).as_posix(): imports(p) for p in PACKAGE.rglob("*.py")}
+    for file, names in found.items():
+        ours = {name for name in names if name.startswith("lockstep")}
+        if file.startswith("backends/"):
+            others = {f"lockstep.backends.{p.stem}" for p in (PACKAGE / "backends").glob("*.py")}
+            assert not ours & others, f"{file}: backends never import each other"
+        if file.startswith("report/"):
+            training = {"lockstep.train", "lockstep.worker", "lockstep.compare", "lockstep.backend"}
+            assert not ours & training, f"{file}: the report reads results and never trains"
+        if not file.startswith(("cli", "__main__")):
+            assert "lockstep.cli" not in ours, f"{file}: nothing imports the command line"

@@ -1,0 +1,67 @@
+"""The commands that the documents show are run; the tables that they show are well-formed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+QUICK = {"compare": ["--epochs", "1", "--repeats", "1"], "train": ["--epochs", "1"]}
+
+
+def commands(document: str) -> list[str]:
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / document).read_text("utf-8"), re.DOTALL)
+    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+def test_the_readme_shows_commands():
+    assert "make" in commands("README.md") and "make test" in commands("README.md")
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_every_make_target_shown_exists(document):
+    if shutil.which("make") is None:
+        pytest.skip("no make here")
+    for command in commands(document):
+        if command.split()[0] == "make":
+            done = subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, capture_output=True)
+            assert done.returncode == 0 and done.stdout, command
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in commands("README.md") if c.split()[0] in ("lockstep", "python")]
+)
+def test_every_command_of_the_readme_runs(command, mnist, tmp_path):
+    """For one epoch, from an empty folder; programs of the clone are named by their path."""
+    program, *arguments = shlex.split(command)
+    if program == "python":
+        run = [sys.executable, str(ROOT / arguments[0]), *arguments[1:], "--epochs", "1"]
+    else:
+        run = [sys.executable, "-m", "lockstep", *arguments, *QUICK.get(arguments[0], [])]
+    environment = {**os.environ, "LOCKSTEP_DATA": str(mnist.folder.resolve())}
+    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_extra_of_the_readme_exists():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert {"torch", "tensorflow", "all"} <= set(project["optional-dependencies"])
+
+
+def test_every_core_dependency_is_justified():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    table = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    for requirement in project["dependencies"]:
+        name = re.match(r"[a-z]+", requirement).group()
+        assert re.search(rf"^\|.*\b{name}\b.*\|.*\|$", table, re.MULTILINE), name

@@ -1,0 +1,97 @@
+"""A backend in a process of its own: what it tells, and what is told when it dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import psutil
+import pytest
+
+from lockstep import worker
+from lockstep.recipe import Recipe
+
+
+def job(backend="numpy", device="auto", **settings):
+    recipe = Recipe(**{"hidden": (16,), "epochs": 2, **settings})
+    return {
+        "backend": backend,
+        "recipe": recipe.to_dict(),
+        "dataset": {"name": "digits", "folder": None},
+        "device": device,
+        "weights": None,
+        "first_epoch_weights": None,
+    }
+
+
+def test_it_tells_that_it_is_ready_then_how_far_it_is_then_each_epoch():
+    events = []
+    result = worker.run(job(), events.append)
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "ready" and kinds[-1] == "epoch" and kinds.count("epoch") == 2
+    shares = [event["epochs_done"] for event in events if event["event"] == "running"]
+    assert shares == sorted(shares) and shares[-1] == 2
+    assert [entry["epoch"] for entry in result["history"]] == [1, 2]
+
+
+def test_running_and_evaluated_accuracy_are_different_things():
+    """The running mean lags behind: its weights are those of the whole epoch (design/semantics)."""
+    first = worker.run(job(), lambda event: None)["history"][0]
+    assert first["running_accuracy"] < first["train_accuracy"] - 0.05
+    assert first["running_loss"] > first["train_loss"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"device": "cuda"}, "cannot compute in float32 on 'cuda' here"),
+        ({"optimizer": "sgd", "learning_rate": 1e30}, "the training diverged; lower the learning"),
+    ],
+)
+def test_what_cannot_be_done_comes_back_as_a_sentence(settings, words):
+    with pytest.raises(worker.WorkerFailed, match=words):
+        worker.run(job(**settings), lambda event: None)
+
+
+def test_a_framework_that_breaks_is_quoted(monkeypatch, tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('libtorch.so: cannot open')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(worker.WorkerFailed, match=r"ImportError: libtorch\.so: cannot open"):
+        worker.run(job("torch"), lambda event: None)
+
+
+def test_what_a_framework_prints_does_not_disturb_the_events(monkeypatch, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import atexit; print('hello', flush=True)")
+    (tmp_path / "usercustomize.py").write_text("")
+    noisy = tmp_path / "torch.py"
+    noisy.write_text("import os; print('noise'); os.write(1, b'more'); raise ImportError('so')")
+    (tmp_path / "sitecustomize.py").unlink()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(worker.WorkerFailed, match="ImportError: so"):
+        worker.run(job("torch"), lambda event: None)
+
+
+def test_a_worker_that_is_killed_is_mourned_with_its_last_words(monkeypatch, tmp_path):
+    noisy = tmp_path / "torch.py"
+    noisy.write_text("import os, sys; print('last words', file=sys.stderr); os.abort()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(worker.WorkerFailed, match=r"killed by signal 6: .*"):
+        worker.run(job("torch"), lambda event: None)
+
+
+def test_interrupting_leaves_no_orphan():
+    def interrupt():
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and not psutil.Process().children():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        worker.run(job(epochs=100_000), lambda event: None)
+    thread.join()
+    assert psutil.Process().children() == []
