@@ -301,6 +301,34 @@ class Momentum(Optimizer):
             theta += self.momentum * v - self.learning_rate * g if self.nesterov else v
 
 
+class RMSprop(Optimizer):
+    """Each weight's step is divided by the size of its recent gradients (Hinton 2012, lecture 6e).
+
+    v ← ρv + (1 - ρ)g²
+    "torch"    θ ← θ - lr·g / (√v + ε)
+    "keras"    θ ← θ - lr·g / √(v + ε)      ε under the root weighs far more where v is small
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        rho: float = 0.9,
+        epsilon: float = 1e-8,
+        dialect: str = "torch",
+    ) -> None:
+        super().__init__(learning_rate)
+        self.rho, self.epsilon, self.dialect = rho, epsilon, dialect
+
+    def move(self, theta: Array, g: Array, network: Network) -> None:
+        v = self.remember("v", network)
+        v *= self.rho
+        v += (1 - self.rho) * (g * g)
+        if self.dialect == "torch":
+            theta -= self.learning_rate * g / (np.sqrt(v) + self.epsilon)
+        else:
+            theta -= self.learning_rate * g / np.sqrt(v + self.epsilon)
+
+
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015): every weight has a step size of its own.
 
@@ -375,6 +403,7 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": Optimizer,
     "momentum": Momentum,
     "nesterov": lambda **numbers: Momentum(nesterov=True, **numbers),
+    "rmsprop": RMSprop,
     "adam": Adam,
     "adamw": Adam,
 }

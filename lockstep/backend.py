@@ -54,7 +54,7 @@ class Backend(ABC):
     """
 
     dialect: str
-    """How its optimizers are written, as `neural_networks.Adam` explains: "torch" or "keras"."""
+    """How its optimizers are written, one of `recipe.DIALECTS`; `neural_networks.Adam` explains."""
 
     def __init__(self, recipe: Recipe, weights: Weights, device: str = "auto") -> None:
         self.recipe = recipe
@@ -73,6 +73,11 @@ class Backend(ABC):
                 f"it can on: {', '.join(available)}."
             )
         return device
+
+    def rates(self, count: int, learning_rates: np.ndarray | float | None) -> np.ndarray:
+        """The learning rates of `count` updates, (count,) float64; None means the recipe's."""
+        rates = self.recipe.learning_rate if learning_rates is None else learning_rates
+        return np.broadcast_to(np.asarray(rates, np.float64), (count,))
 
     @classmethod
     @abstractmethod
@@ -110,8 +115,9 @@ class Backend(ABC):
     def state(self) -> dict[str, np.ndarray]:
         """A copy of the optimizer's memory in the backend's dialect; {} before the first update.
 
-        "updates" () int64, the number done, and per weight "dense0.weight.velocity" (momentum,
-        nesterov) or "dense0.weight.m" and "dense0.weight.v" (adam, adamw). {} clears it.
+        "updates" () int64, the number done, and per weight what `optimizer_slots` names:
+        "dense0.weight.velocity" (momentum, nesterov), "dense0.weight.v" (rmsprop), or
+        "dense0.weight.m" and "dense0.weight.v" (adam, adamw). {} clears it.
         """
 
     @state.setter
@@ -123,16 +129,23 @@ class Backend(ABC):
         """Logits (N, classes); nothing is learned."""
 
     @abstractmethod
-    def step(self, images: np.ndarray, labels: np.ndarray) -> Step:
-        """One update on one batch, everything read back."""
+    def step(
+        self, images: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
+    ) -> Step:
+        """One update on one batch, everything read back; without a rate, at the recipe's."""
 
     @abstractmethod
     def train_epoch(
-        self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        batches: Sequence[np.ndarray],
+        learning_rates: np.ndarray | None = None,
     ) -> Running:
         """One update for each batch of indices, the framework's fast way.
 
-        The same numbers as repeated `step`. The batches may be a part of an epoch.
+        The same numbers as repeated `step`. The batches may be a part of an epoch; there is one
+        learning rate (float64) for each, or None for the recipe's.
         """
 
     def warm_up(
@@ -165,7 +178,9 @@ def optimizer_slots(recipe: Recipe) -> tuple[str, ...]:
     """What the recipe's optimizer remembers for each weight, as the contract names it."""
     if recipe.optimizer == "sgd":
         return ()
-    return ("velocity",) if recipe.optimizer in ("momentum", "nesterov") else ("m", "v")
+    if recipe.optimizer in ("momentum", "nesterov"):
+        return ("velocity",)
+    return ("v",) if recipe.optimizer == "rmsprop" else ("m", "v")
 
 
 # --- The register ---------------------------------------------------------------------------------

@@ -15,10 +15,13 @@ RECIPE_FLAGS = (
     "activation",
     "optimizer",
     "learning_rate",
+    "schedule",
+    "l2",
     "batch_size",
     "epochs",
     "seed",
     "dtype",
+    "dialect",
 )
 
 
@@ -63,12 +66,15 @@ def _add_training_flags(command: argparse.ArgumentParser) -> None:
     recipe.add_argument("--recipe", metavar="FILE", help="settings from a TOML file; flags win")
     recipe.add_argument("--hidden", metavar="SIZES", help="hidden sizes, e.g. 128 or 128,64")
     recipe.add_argument("--activation", metavar="NAME", help="relu, tanh or sigmoid")
-    recipe.add_argument("--optimizer", metavar="NAME", help="sgd, momentum, nesterov, adam, adamw")
+    recipe.add_argument("--optimizer", metavar="NAME", help="sgd, momentum, …, adam, adamw")
     recipe.add_argument("--lr", dest="learning_rate", type=float, metavar="X", help="learning rate")
+    recipe.add_argument("--schedule", metavar="NAME", help="constant, cut, linear or cosine")
+    recipe.add_argument("--l2", type=float, metavar="X", help="L2 penalty on the weights (0)")
     recipe.add_argument("--batch-size", type=int, metavar="N", help="images in one update (32)")
     recipe.add_argument("--epochs", type=int, metavar="N", help="passes over the training set (5)")
     recipe.add_argument("--seed", type=int, metavar="N", help="of weights and batch order (0)")
     recipe.add_argument("--dtype", metavar="NAME", help="float32 or float64")
+    recipe.add_argument("--dialect", metavar="NAME", help="the network by hand's: torch or keras")
 
     run = command.add_argument_group("the run")
     run.add_argument("--dataset", metavar="NAME", help="mnist, fashion-mnist, kmnist or digits")

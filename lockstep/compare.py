@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from . import batches, results, worker
+from . import results, train, worker
 from .backend import REFERENCE
 from .backends.numpy import Network
 from .datasets import Dataset, scale
@@ -126,11 +126,12 @@ def _reference(
 ) -> Weights:
     """NumPy's weights after the first epoch: those of its run, if that spoke the same dialect."""
     own = measured.get(REFERENCE)
-    if own and (own["dialect"] == dialect or recipe.optimizer == "sgd"):
+    if own and (own["dialect"] == dialect or recipe.optimizer == "sgd"):  # sgd has no dialects
         return results.load_weights(scratch / f"{REFERENCE}.safetensors")[0]
-    network = Network(recipe, recipe.initial_weights(), dialect=dialect)
-    order = batches.epoch_batches(len(data.train.labels), recipe.batch_size, recipe.seed, epoch=1)
-    network.train_epoch(scale(data.train.images, recipe.dtype), data.train.labels, order)
+    network = Network(dataclasses.replace(recipe, dialect=dialect), recipe.initial_weights())
+    order, rates = train.plan(recipe, len(data.train.labels), epoch=1)
+    images = scale(data.train.images, recipe.dtype)
+    network.train_epoch(images, data.train.labels, order, rates)
     return network.weights
 
 

@@ -15,18 +15,28 @@ import numpy as np
 import neural_networks
 
 from .errors import LockstepError, one_of, reason
+from .schedules import SCHEDULES
 
 Weights = dict[str, np.ndarray]
 """A network's weights by name: "dense0.weight" (in, out), "dense0.bias" (out,), "dense1.…"."""
 
 DTYPES = ("float32", "float64")
+DIALECTS = ("torch", "keras")
 
-USUAL_LEARNING_RATE = {"sgd": 0.1, "momentum": 0.01, "nesterov": 0.01, "adam": 1e-3, "adamw": 1e-3}
+USUAL_LEARNING_RATE = {
+    "sgd": 0.1,
+    "momentum": 0.01,
+    "nesterov": 0.01,
+    "rmsprop": 1e-3,
+    "adam": 1e-3,
+    "adamw": 1e-3,
+}
 
 OPTIMIZER_NUMBERS = {
     "sgd": (),
     "momentum": ("momentum",),
     "nesterov": ("momentum",),
+    "rmsprop": ("rho", "epsilon"),
     "adam": ("beta1", "beta2", "epsilon"),
     "adamw": ("beta1", "beta2", "epsilon", "weight_decay"),
 }
@@ -45,9 +55,12 @@ class Recipe:
     activation: str = "relu"
     initialization: str = "glorot"
     optimizer: str = "adam"
-    learning_rate: float | None = None
-    """None takes the optimizer's usual one, USUAL_LEARNING_RATE."""
+    learning_rate: float = None  # type: ignore[assignment]
+    """None takes the optimizer's usual one, USUAL_LEARNING_RATE, at once."""
+    schedule: str = "constant"
+    """How the learning rate changes during training, a name in `schedules.SCHEDULES`."""
     momentum: float = 0.9
+    rho: float = 0.9
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -57,6 +70,8 @@ class Recipe:
     epochs: int = 5
     seed: int = 0
     dtype: str = "float32"
+    dialect: str = "torch"
+    """Whose formulas the network by hand uses (`neural_networks.Adam`); the others have their own."""
     inputs: int = 784
     classes: int = 10
 
@@ -65,7 +80,9 @@ class Recipe:
         one_of(neural_networks.ACTIVATIONS, self.activation, "activation")
         one_of(neural_networks.INITIALIZATIONS, self.initialization, "initialization")
         one_of(neural_networks.OPTIMIZERS, self.optimizer, "optimizer")
+        one_of(SCHEDULES, self.schedule, "schedule")
         one_of(DTYPES, self.dtype, "dtype")
+        one_of(DIALECTS, self.dialect, "dialect")
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", USUAL_LEARNING_RATE[self.optimizer])
         for name in ("batch_size", "epochs", "inputs", "classes"):
@@ -77,7 +94,7 @@ class Recipe:
             _require(name, getattr(self, name), above=0)
         for name in ("weight_decay", "l2"):
             _require(name, getattr(self, name), least=0)
-        for name in ("momentum", "beta1", "beta2"):
+        for name in ("momentum", "rho", "beta1", "beta2"):
             _require(name, getattr(self, name), least=0, below=1)
 
     @property
@@ -110,10 +127,12 @@ class Recipe:
     def summary(self) -> str:
         """One line for people: `784-128-10, relu, adam 0.001, batch 32, 5 epochs, float32`."""
         sizes = "-".join(map(str, self.sizes))
+        rate = f"{self.optimizer} {self.learning_rate:g}"
+        if self.schedule != "constant":
+            rate += f" {self.schedule}"
         epochs = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
         return (
-            f"{sizes}, {self.activation}, {self.optimizer} {self.learning_rate:g}, "
-            f"batch {self.batch_size}, {epochs}, {self.dtype}"
+            f"{sizes}, {self.activation}, {rate}, batch {self.batch_size}, {epochs}, {self.dtype}"
         )
 
     def to_dict(self) -> dict:
@@ -149,7 +168,7 @@ def from_dict(values: dict, source: str = "the recipe") -> Recipe:
     hidden = values.get("hidden", [])
     if not isinstance(hidden, list | tuple):
         raise LockstepError(f"hidden in {source} is {hidden!r}; write a list, e.g. [128, 64].")
-    for name in ("activation", "initialization", "optimizer", "dtype"):
+    for name in ("activation", "initialization", "optimizer", "schedule", "dtype", "dialect"):
         if not isinstance(values.get(name, ""), str):
             raise LockstepError(f"{name} in {source} is {values[name]!r}; write a name in quotes.")
     return Recipe(**values)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from . import batches, metrics
+from . import batches, metrics, schedules
 from .backend import Backend
 from .datasets import Dataset, Split, scale
 from .errors import LockstepError
-from .recipe import Weights, weights_sha256
+from .recipe import Recipe, Weights, weights_sha256
 from .results import BackendResult, peak_rss_bytes
 
 PORTIONS = 20
@@ -50,21 +50,17 @@ def train(
     train_set = Split(images, data.train.labels)
     initial_sha256 = weights_sha256(network.weights)
     compiling, training, evaluating = Stopwatch(), Stopwatch(), Stopwatch()
-
-    def order_of(epoch: int) -> list[np.ndarray]:
-        return batches.epoch_batches(len(images), recipe.batch_size, recipe.seed, epoch)
-
     with compiling():
-        network.warm_up(*train_set, order_of(1))
+        network.warm_up(*train_set, plan(recipe, len(images), epoch=1)[0])
         network.forward(test_images[:1])
 
     history: list[Any] = []
     order_hash = batches.OrderHash()
     for epoch in range(1, recipe.epochs + 1):
-        order = order_of(epoch)
+        order, rates = plan(recipe, len(images), epoch)
         order_hash.add(order)
         before = training.seconds
-        running = _train_epoch(network, train_set, order, epoch, training, tell)
+        running = _train_epoch(network, train_set, order, rates, epoch, training, tell)
         with evaluating():
             train_score = metrics.evaluate(logits(network, images), data.train.labels)
             test_logits = logits(network, test_images)
@@ -108,10 +104,20 @@ def train(
     return result, first_epoch_weights
 
 
+def plan(recipe: Recipe, count: int, epoch: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """The batches of one epoch (from 1) over `count` images, and each one's learning rate."""
+    order = batches.epoch_batches(count, recipe.batch_size, recipe.seed, epoch)
+    steps = len(order)
+    first, total = (epoch - 1) * steps, recipe.epochs * steps
+    rates = schedules.learning_rates(recipe.schedule, recipe.learning_rate, first, steps, total)
+    return order, rates
+
+
 def _train_epoch(
     network: Backend,
     train_set: Split,
     order: list[np.ndarray],
+    rates: np.ndarray,
     epoch: int,
     training: Stopwatch,
     tell: Tell,
@@ -122,7 +128,7 @@ def _train_epoch(
     for start in range(0, len(order), portion):
         part = order[start : start + portion]
         with training():
-            running = network.train_epoch(*train_set, part)
+            running = network.train_epoch(*train_set, part, rates[start : start + portion])
         sizes = np.array([len(batch) for batch in part])
         loss_sum += float(running.losses @ sizes)
         right += int(running.correct.sum())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from conftest import largest
@@ -10,6 +12,7 @@ from lockstep import backend, batches, datasets
 from lockstep.backends.numpy import Network as ByHand
 from lockstep.errors import LockstepError
 from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe, largest_difference, weights_sha256
+from lockstep.schedules import learning_rates
 
 # Relative to numbers of order 1: what 60 steps of honest rounding leave (measured: a tenth).
 TOLERANCE = {"float64": 2e-13, "float32": 6e-5}
@@ -20,7 +23,7 @@ def pair(framework: str, recipe: Recipe):
     """The framework's network and the one by hand, speaking its dialect, from the same weights."""
     weights = recipe.initial_weights()
     network = backend.load(framework)(recipe, weights, "cpu")
-    return network, ByHand(recipe, weights, dialect=network.dialect)
+    return network, ByHand(dataclasses.replace(recipe, dialect=network.dialect), weights)
 
 
 def data(digits, dtype):
@@ -79,6 +82,28 @@ def test_a_wrong_derivative_would_be_seen(framework, digits):
     by_hand.network.backward = wrong
     theirs, ours = network.step(images[:32], labels[:32]), by_hand.step(images[:32], labels[:32])
     assert largest_difference(theirs.gradients, ours.gradients) > 1e6 * TOLERANCE["float64"]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZER_NUMBERS)
+@pytest.mark.parametrize("schedule", ["cut", "cosine"])
+def test_a_learning_rate_that_changes(framework, optimizer, schedule, digits):
+    """Where Keras' momentum keeps its speed after a cut and PyTorch's does not."""
+    recipe = Recipe(
+        hidden=(24,), activation="tanh", optimizer=optimizer, schedule=schedule, dtype="float64"
+    )
+    network, by_hand = pair(framework, recipe)
+    images, labels = data(digits, "float64")
+    order = epochs(recipe)
+    rates = learning_rates(schedule, recipe.learning_rate, 0, len(order), len(order))
+    network.train_epoch(images, labels, order, rates)
+    for batch, rate in zip(order, rates, strict=True):
+        by_hand.step(images[batch], labels[batch], rate)
+    assert largest_difference(network.weights, by_hand.weights) < TOLERANCE["float64"]
+    if schedule == "cut" and optimizer == "momentum":
+        other = "torch" if network.dialect == "keras" else "keras"
+        foreign = ByHand(dataclasses.replace(recipe, dialect=other), recipe.initial_weights())
+        foreign.train_epoch(images, labels, order, rates)
+        assert largest_difference(network.weights, foreign.weights) > 1e-3
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
@@ -207,7 +232,7 @@ def test_cuda_computes_the_same(framework, dtype, digits):
         pytest.skip("no CUDA device here")
     weights = recipe.initial_weights()
     network = backend.load(framework)(recipe, weights, "cuda")
-    by_hand = ByHand(recipe, weights, dialect=network.dialect)
+    by_hand = ByHand(dataclasses.replace(recipe, dialect=network.dialect), weights)
     images, labels = data(digits, dtype)
     for batch in epochs(recipe):
         theirs = network.step(images[batch], labels[batch])

@@ -166,6 +166,13 @@ def test_momentum_by_hand(dialect):
     assert one_weight("nesterov", [1, 1, 1], **numbers) == [-0.5, -2.25, -4.125]
 
 
+def test_rmsprop_by_hand():
+    """ρ = ¾, g = 2: v = 1; ε = 3 is added to √v, or to v under the root."""
+    numbers = {"learning_rate": 1.0, "rho": 0.75, "epsilon": 3.0}
+    assert one_weight("rmsprop", [2], **numbers) == [1 - 2 / 4]
+    assert one_weight("rmsprop", [2], "keras", **numbers) == [1 - 2 / 2]
+
+
 def test_the_first_step_of_adam_is_the_learning_rate():
     """m̂ = g and v̂ = g², so θ moves by lr·g/(|g| + ε), whatever g is (the paper, section 2.1)."""
     for gradient in (1e-3, 1.0, 1e3):

@@ -9,19 +9,11 @@ import numpy as np
 import neural_networks
 
 from ..backend import Backend, Running, Step, optimizer_slots
-from ..recipe import Recipe, Weights
+from ..recipe import Weights
 
 
 class Network(Backend):
-    """NumPy, forward and backward written out. It can speak either dialect."""
-
-    dialect = "torch"
-
-    def __init__(
-        self, recipe: Recipe, weights: Weights, device: str = "auto", dialect: str = "torch"
-    ) -> None:
-        self.dialect = dialect
-        super().__init__(recipe, weights, device)
+    """NumPy, forward and backward written out. It speaks the recipe's dialect."""
 
     @classmethod
     def devices(cls, dtype: str) -> Sequence[str]:
@@ -33,6 +25,7 @@ class Network(Backend):
 
     def build(self) -> None:
         recipe = self.recipe
+        self.dialect = recipe.dialect
         self.network = neural_networks.Network(
             recipe.sizes, recipe.activation, recipe.l2, recipe.dtype
         )
@@ -80,16 +73,25 @@ class Network(Backend):
     def forward(self, images: np.ndarray) -> np.ndarray:
         return self.network.forward(images)
 
-    def step(self, images: np.ndarray, labels: np.ndarray) -> Step:
+    def step(
+        self, images: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
+    ) -> Step:
+        self.optimizer.learning_rate = float(self.rates(1, learning_rate)[0])
         logits, loss = self.network.step(images, labels, self.optimizer)
         gradients = {n: view.copy() for n, view in self._named(self.network.gradient).items()}
         return Step(logits, loss, gradients, self.weights)
 
     def train_epoch(
-        self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        batches: Sequence[np.ndarray],
+        learning_rates: np.ndarray | None = None,
     ) -> Running:
+        rates = self.rates(len(batches), learning_rates)
         losses, correct = np.empty(len(batches)), np.empty(len(batches), np.int64)
         for i, batch in enumerate(batches):
+            self.optimizer.learning_rate = float(rates[i])
             y = labels[batch]
             logits, losses[i] = self.network.step(images[batch], y, self.optimizer)
             correct[i] = np.count_nonzero(logits.argmax(axis=1) == y)

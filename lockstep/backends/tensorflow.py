@@ -79,6 +79,8 @@ class Network(Backend):
             case "momentum" | "nesterov":
                 nesterov = recipe.optimizer == "nesterov"
                 return keras.optimizers.SGD(lr, recipe.momentum, nesterov)
+            case "rmsprop":
+                return keras.optimizers.RMSprop(lr, recipe.rho, epsilon=recipe.epsilon)
             case "adam":
                 return keras.optimizers.Adam(lr, **adam)
         optimizer = keras.optimizers.AdamW(lr, weight_decay=recipe.weight_decay, **adam)
@@ -116,7 +118,7 @@ class Network(Backend):
         for name, variable in self._slots().items():
             variable.assign(state[name] if state else np.zeros(variable.shape))
 
-    def _update(self, images, labels):
+    def _update(self, images, labels, learning_rate):
         """Forward, loss, backward, apply, as a custom Keras training step has it."""
         keras.config.set_floatx(self.recipe.dtype)  # read while this is traced, for constants
         with tf.GradientTape() as tape:
@@ -126,17 +128,18 @@ class Network(Backend):
                 squares = [tf.reduce_sum(v**2) for v in self.model.trainable_variables[::2]]
                 loss += self.recipe.l2 / 2 * tf.add_n(squares)
         gradients = tape.gradient(loss, self.model.trainable_variables)
+        self.optimizer.learning_rate.assign(learning_rate)
         self.optimizer.apply(gradients, self.model.trainable_variables)
         return logits, loss, gradients
 
-    def _loop(self, images, labels, order, count):
-        """`count` updates in one compiled loop; order (CHUNK, batch size) of indices."""
+    def _loop(self, images, labels, order, rates, count):
+        """`count` updates in one compiled loop; order (CHUNK, batch size), rates (CHUNK,)."""
         losses = tf.TensorArray(self.recipe.dtype, size=len(order))
         correct = tf.TensorArray(tf.int64, size=len(order))
         i = tf.constant(0)
         while i < count:  # over tf.range(count), XLA would compile anew for every count
             answers = tf.gather(labels, order[i])
-            logits, loss, _ = self._update(tf.gather(images, order[i]), answers)
+            logits, loss, _ = self._update(tf.gather(images, order[i]), answers, rates[i])
             right = tf.argmax(logits, axis=1, output_type=tf.int32) == answers
             losses = losses.write(i, loss)
             correct = correct.write(i, tf.math.count_nonzero(right))
@@ -147,27 +150,43 @@ class Network(Backend):
         with self._placed():
             return self._logits(tf.constant(images, self.recipe.dtype)).numpy()
 
-    def step(self, images: np.ndarray, labels: np.ndarray) -> Step:
+    def step(
+        self, images: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
+    ) -> Step:
+        dtype, rate = self.recipe.dtype, self.rates(1, learning_rate)[0]
         with self._placed():
             logits, loss, gradients = self._one(
-                tf.constant(images, self.recipe.dtype), tf.constant(labels, tf.int32)
+                tf.constant(images, dtype), tf.constant(labels, tf.int32), tf.constant(rate, dtype)
             )
         named = {n: g.numpy() for n, g in zip(self.recipe.shapes, gradients, strict=True)}
         return Step(logits.numpy(), float(loss), named, self.weights)
 
     def train_epoch(
-        self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        batches: Sequence[np.ndarray],
+        learning_rates: np.ndarray | None = None,
     ) -> Running:
         """Not `fit`: one XLA-compiled loop for a hundred updates, the images already in place."""
-        runs = [self._run(images, labels, chunk, len(chunk)) for chunk in _chunks(batches)]
+        rates = self.rates(len(batches), learning_rates)
+        runs = []
+        for chunk in _chunks(batches):
+            runs.append(self._run(images, labels, chunk, rates[: len(chunk)]))
+            rates = rates[len(chunk) :]
         return Running(*(np.concatenate(column) for column in zip(*runs, strict=True)))
 
-    def _run(self, images, labels, chunk: Sequence[np.ndarray], count: int) -> Running:
+    def _run(self, images, labels, chunk: Sequence[np.ndarray], rates: np.ndarray) -> Running:
+        """As many updates as there are rates, which may be none."""
+        count = len(rates)
         order = np.zeros((CHUNK, len(chunk[0])), np.int32)
         order[: len(chunk)] = chunk
+        padded = np.zeros(CHUNK, self.recipe.dtype)
+        padded[:count] = rates
         with self._placed():
             data = self._on_device(images, labels)
-            losses, correct = self._many(*data, tf.constant(order), tf.constant(count))
+            plan = (tf.constant(order), tf.constant(padded), tf.constant(count))
+            losses, correct = self._many(*data, *plan)
         return Running(losses.numpy()[:count], correct.numpy()[:count])
 
     def warm_up(
@@ -175,7 +194,7 @@ class Network(Backend):
     ) -> None:
         """Compile the loop for each batch size, and let it do none of its updates."""
         for chunk in _chunks([batches[0], batches[-1]]):
-            self._run(images, labels, chunk[:1], count=0)
+            self._run(images, labels, chunk[:1], np.empty(0))
 
     def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
         """The training set as tensors, copied once however often the same arrays come."""

@@ -13,7 +13,7 @@ from ..recipe import Weights
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 SLOTS = {"velocity": "momentum_buffer", "m": "exp_avg", "v": "exp_avg_sq"}
-"""The contract's names for an optimizer's memory, and torch.optim's."""
+"""The contract's names for an optimizer's memory, and torch.optim's; RMSprop's is below."""
 
 
 class Network(Backend):
@@ -51,6 +51,8 @@ class Network(Backend):
             case "momentum" | "nesterov":
                 nesterov = recipe.optimizer == "nesterov"
                 self.optimizer = torch.optim.SGD(parameters, lr, recipe.momentum, nesterov=nesterov)
+            case "rmsprop":
+                self.optimizer = torch.optim.RMSprop(parameters, lr, recipe.rho, epsilon)
             case "adam":
                 self.optimizer = torch.optim.Adam(parameters, lr, betas, epsilon, fused=True)
             case "adamw":  # unless told otherwise PyTorch decays the biases too
@@ -77,6 +79,9 @@ class Network(Backend):
             for name, parameter in self.parameters.items():
                 parameter.copy_(self._tensor(weights[name].T))
 
+    def _slot(self, slot: str) -> str:
+        return "square_avg" if self.recipe.optimizer == "rmsprop" else SLOTS[slot]
+
     @property
     def state(self) -> dict[str, np.ndarray]:
         if not self.updates:
@@ -84,7 +89,7 @@ class Network(Backend):
         state = {"updates": np.array(self.updates)}
         for slot in optimizer_slots(self.recipe):
             for name, parameter in self.parameters.items():
-                tensor = self.optimizer.state[parameter][SLOTS[slot]]
+                tensor = self.optimizer.state[parameter][self._slot(slot)]
                 state[f"{name}.{slot}"] = self._numpy(tensor, transpose=parameter.ndim == 2)
         return state
 
@@ -98,9 +103,9 @@ class Network(Backend):
             memory = self.optimizer.state[parameter]
             memory["step"] = torch.tensor(float(self.updates), device=self.device)
             for slot in optimizer_slots(self.recipe):
-                memory[SLOTS[slot]] = self._tensor(state[f"{name}.{slot}"].T).clone()
+                memory[self._slot(slot)] = self._tensor(state[f"{name}.{slot}"].T).clone()
 
-    def _update(self, images: torch.Tensor, labels: torch.Tensor) -> tuple:
+    def _update(self, images: torch.Tensor, labels: torch.Tensor, learning_rate: float) -> tuple:
         """Forward, loss, backward, step: the tutorial's four lines, and the L2 penalty if asked.
 
         The penalty is in the loss, where `.grad` shows it, rather than in the optimizer's
@@ -111,6 +116,8 @@ class Network(Backend):
         if self.recipe.l2:
             squares = sum(p.square().sum() for p in self.parameters.values() if p.ndim == 2)
             loss = loss + self.recipe.l2 / 2 * squares
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -121,15 +128,22 @@ class Network(Backend):
         with torch.inference_mode():
             return self._numpy(self.model(self._tensor(images)))
 
-    def step(self, images: np.ndarray, labels: np.ndarray) -> Step:
-        logits, loss = self._update(self._tensor(images), self._tensor(labels))
+    def step(
+        self, images: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
+    ) -> Step:
+        rate = float(self.rates(1, learning_rate)[0])
+        logits, loss = self._update(self._tensor(images), self._tensor(labels), rate)
         gradients = {
             name: self._numpy(p.grad, transpose=p.ndim == 2) for name, p in self.parameters.items()
         }
         return Step(self._numpy(logits), loss.item(), gradients, self.weights)
 
     def train_epoch(
-        self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        batches: Sequence[np.ndarray],
+        learning_rates: np.ndarray | None = None,
     ) -> Running:
         """No DataLoader: the images stay in memory and are gathered once, then cut into batches."""
         order = self._tensor(np.concatenate(batches))
@@ -137,8 +151,9 @@ class Network(Backend):
         sizes = [len(batch) for batch in batches]
         images_of, labels_of = all_images[order].split(sizes), all_labels[order].split(sizes)
         losses, correct = [], []
-        for part, answers in zip(images_of, labels_of, strict=True):
-            logits, loss = self._update(part, answers)
+        rates = self.rates(len(batches), learning_rates).tolist()
+        for part, answers, rate in zip(images_of, labels_of, rates, strict=True):
+            logits, loss = self._update(part, answers, rate)
             losses.append(loss)
             correct.append((logits.argmax(1) == answers).sum())
         return Running(self._numpy(torch.stack(losses)), self._numpy(torch.stack(correct)))
