@@ -71,7 +71,7 @@ class Recipe:
     seed: int = 0
     dtype: str = "float32"
     dialect: str = "torch"
-    """Whose formulas the network by hand uses (`neural_networks.Adam`); the others have their own."""
+    """Whose formulas the network by hand uses (`neural_networks.Adam`); others have their own."""
     inputs: int = 784
     classes: int = 10
 
