@@ -9,7 +9,7 @@ from pathlib import Path
 from . import __version__
 from .errors import FAILED, LockstepError, exit_code, one_of
 
-COMMANDS = ("compare", "train", "data")
+COMMANDS = ("compare", "train", "verify", "data")
 RECIPE_FLAGS = (
     "hidden",
     "activation",
@@ -52,7 +52,13 @@ def parser() -> Parser:
     train.add_argument("backend", metavar="BACKEND", help="numpy, torch or tensorflow")
     train.set_defaults(run=_train)
     for command in (compare, train):
-        _add_training_flags(command)
+        _add_recipe_flags(command)
+        _add_run_flags(command)
+
+    verify = commands.add_parser("verify", help="prove that the frameworks compute the same")
+    _add_verify_flags(verify)
+    _add_recipe_flags(verify)
+    verify.set_defaults(run=_verify)
 
     data = commands.add_parser("data", help="show which datasets are here, or download one")
     data.add_argument("--fetch", metavar="NAME", help="download a dataset into the cache folder")
@@ -61,7 +67,7 @@ def parser() -> Parser:
     return top
 
 
-def _add_training_flags(command: argparse.ArgumentParser) -> None:
+def _add_recipe_flags(command: argparse.ArgumentParser) -> None:
     recipe = command.add_argument_group("the recipe (default: 784-128-10, ReLU, Adam 0.001)")
     recipe.add_argument("--recipe", metavar="FILE", help="settings from a TOML file; flags win")
     recipe.add_argument("--hidden", metavar="SIZES", help="hidden sizes, e.g. 128 or 128,64")
@@ -75,15 +81,31 @@ def _add_training_flags(command: argparse.ArgumentParser) -> None:
     recipe.add_argument("--seed", type=int, metavar="N", help="of weights and batch order (0)")
     recipe.add_argument("--dtype", metavar="NAME", help="float32 or float64")
     recipe.add_argument("--dialect", metavar="NAME", help="the network by hand's: torch or keras")
+    data = command.add_argument_group("data and device")
+    data.add_argument("--dataset", metavar="NAME", help="mnist, fashion-mnist, kmnist or digits")
+    _add_data_dir(data)
+    data.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or mps")
 
+
+def _add_run_flags(command: argparse.ArgumentParser) -> None:
     run = command.add_argument_group("the run")
-    run.add_argument("--dataset", metavar="NAME", help="mnist, fashion-mnist, kmnist or digits")
-    _add_data_dir(run)
-    run.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or mps")
     run.add_argument("--repeats", type=int, default=1, metavar="N", help="train with N seeds (1)")
     run.add_argument("--name", help="of the run's folder (default: dataset and time)")
     run.add_argument("--out", default="runs", metavar="DIR", help="where runs are kept (runs)")
     run.add_argument("--quiet", action="store_true", help="print nothing but complaints")
+
+
+def _add_verify_flags(command: argparse.ArgumentParser) -> None:
+    proof = command.add_argument_group("the proof")
+    proof.add_argument(
+        "--backends", metavar="NAMES", help="held against numpy (default: every installed one)"
+    )
+    proof.add_argument("--steps", type=int, default=100, metavar="N", help="updates (100)")
+    proof.add_argument("--view", metavar="NAME", help="synced or free (default: both)")
+    proof.add_argument(
+        "--tolerance", type=float, metavar="X", help="largest difference that is the same"
+    )
+    proof.add_argument("--json", action="store_true", help="print every difference as JSON")
 
 
 def _add_data_dir(command) -> None:
@@ -105,17 +127,24 @@ def _recipe(options: argparse.Namespace):
 def _compare(options: argparse.Namespace) -> int:
     from . import backend
 
-    if options.backends:
-        chosen = tuple(dict.fromkeys(options.backends.split(",")))
-        for name in chosen:
-            one_of(backend.names(), name, "backend")
-    else:
-        chosen = backend.installed()
+    chosen = _chosen_backends(options)
     code = _run(options, chosen)
     absent = [name for name in backend.names() if name not in (*chosen, *backend.installed())]
     if absent and not options.backends and not options.quiet:
         print(f"Not installed: {', '.join(absent)}. {backend.install_command(absent)} adds them.")
     return code
+
+
+def _chosen_backends(options: argparse.Namespace) -> tuple[str, ...]:
+    """The backends named, in that order, or every installed one."""
+    from . import backend
+
+    if not options.backends:
+        return backend.installed()
+    chosen = tuple(dict.fromkeys(options.backends.split(",")))
+    for name in chosen:
+        one_of(backend.names(), name, "backend")
+    return chosen
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -156,6 +185,41 @@ def _run(options: argparse.Namespace, backends: tuple[str, ...]) -> int:
     for name, why in results["failures"].items():
         print(f"lockstep: {name} failed: {why}", file=sys.stderr)
     return FAILED if results["failures"] else 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    """Hold every framework against NumPy; 0 the same, 1 not, 2 unusable."""
+    import json
+
+    from . import backend, datasets, verify
+    from .report import text
+
+    dtype = options.dtype or "float64"  # where rounding leaves a bug no place to hide
+    recipe = _recipe(argparse.Namespace(**{**vars(options), "dtype": dtype}))
+    if options.steps < 1:
+        raise LockstepError(f"--steps is {options.steps}; at least 1 is needed.")
+    views = (one_of(verify.VIEWS, options.view, "view"),) if options.view else verify.VIEWS
+    chosen = tuple(name for name in _chosen_backends(options) if name != backend.REFERENCE)
+    if not chosen:
+        absent = [name for name in backend.names() if name not in backend.installed()]
+        add = backend.install_command(absent or backend.names()[1:])
+        raise LockstepError(f"There is nothing to hold against numpy; {add} adds frameworks.")
+    data = datasets.load(options.dataset, options.data_dir)
+    proof = verify.verify(
+        recipe,
+        chosen,
+        data,
+        options.steps,
+        views,
+        options.dialect,
+        options.tolerance,
+        options.device,
+    )
+    if options.json:
+        print(json.dumps(proof.to_dict(), indent=1, allow_nan=False))
+    else:
+        text.print_proof(proof)
+    return 0 if proof.same else FAILED
 
 
 def _data(options: argparse.Namespace) -> int:

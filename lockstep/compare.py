@@ -89,10 +89,7 @@ def _job(
     """What `worker.run` needs; the weights of the first seed alone are kept."""
     file = f"{backend}.safetensors"
     return {
-        "backend": backend,
-        "recipe": recipe.to_dict(),
-        "dataset": {"name": data.name, "folder": data.folder and str(data.folder.resolve())},
-        "device": device,
+        **worker.job("train", backend, recipe, data, device),
         "weights": str((folder / "weights" / file).resolve()) if keep else None,
         "first_epoch_weights": str((folder / "first-epoch" / file).resolve()) if keep else None,
     }

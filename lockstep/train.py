@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,37 @@ from .backend import Backend
 from .datasets import Dataset, Split, scale
 from .errors import LockstepError
 from .recipe import Recipe, Weights, weights_sha256
-from .results import BackendResult, peak_rss_bytes
+from .results import BackendResult, peak_rss_bytes, save_weights
+from .worker import recipe_of
 
 PORTIONS = 20
 """How often an epoch is interrupted to tell how far it is."""
 
 Tell = Callable[[dict], None]
 """Takes one event: {"event": "running", …} within an epoch, {"event": "epoch", …} after it."""
+
+
+def work(job: dict, network_class: type[Backend], data: Dataset, tell: Tell) -> BackendResult:
+    """A worker's task: build, train, and write the weights where the job says, if it does.
+
+    The job says besides: "weights" and "first_epoch_weights", each a path or None.
+    """
+    recipe = recipe_of(job)
+    weights = recipe.initial_weights()
+    building = Stopwatch()
+    with building():
+        network = network_class(recipe, weights, job["device"])
+    tell({"event": "ready", "version": network.version(), "device": network.device})
+
+    result, first_epoch_weights = train(network, data, tell)
+    result["import_seconds"] = job["import_seconds"]
+    result["compile_seconds"] += building.seconds
+    result["startup_seconds"] = result["import_seconds"] + result["compile_seconds"]
+    if job["weights"]:
+        network.save(Path(job["weights"]))
+    if job["first_epoch_weights"]:
+        save_weights(Path(job["first_epoch_weights"]), first_epoch_weights, recipe)
+    return result
 
 
 class Stopwatch:

@@ -13,24 +13,27 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 from .errors import LockstepError
 
 if TYPE_CHECKING:  # the worker counts NumPy's import as the framework's
-    from .results import BackendResult
+    from .datasets import Dataset
+    from .recipe import Recipe
 
 
 class WorkerFailed(Exception):
     """The backend could not be trained; the message says why."""
 
 
-def run(job: dict, tell: Callable[[dict], None]) -> BackendResult:
+def run(job: dict, tell: Callable[[dict], None]) -> Any:
     """Do a job in a fresh Python process; returns its result, raises WorkerFailed.
 
-    A job: {"backend", "recipe", "dataset" {name, folder}, "device", "weights" path or None,
-    "first_epoch_weights" path or None}.
+    A job is what `job` makes, and what its task wants besides. The task is a module of this package
+    with a function `work(job, network_class, data, tell) -> result`.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
         process = subprocess.Popen(
@@ -91,34 +94,36 @@ def _epitaph(code: int, stderr) -> str:
     return f"its process {how}{memory}{': ' + lines[-1] if lines else ''}"
 
 
-def _work(job: dict, tell: Callable[[dict], None]) -> dict:
-    from importlib import import_module
-    from time import perf_counter
+def job(task: str, backend: str, recipe: Recipe, data: Dataset, device: str) -> dict:
+    """What every job says; `train.work` and `verify.work` document what theirs says besides."""
+    return {
+        "task": task,
+        "backend": backend,
+        "recipe": recipe.to_dict(),
+        "dataset": {"name": data.name, "folder": data.folder and str(data.folder.resolve())},
+        "device": device,
+    }
 
+
+def recipe_of(job: dict) -> Recipe:
+    """The recipe that a job carries."""
+    from .recipe import from_dict
+
+    return from_dict(job["recipe"], "the job")
+
+
+def _work(job: dict, tell: Callable[[dict], None]) -> dict:
+    """Import the framework, under the stopwatch, then the data; then do the task."""
     start = perf_counter()
     network_class = import_module("lockstep.backend").load(job["backend"])
-    import_seconds = perf_counter() - start
+    job["import_seconds"] = perf_counter() - start
 
-    from . import datasets, recipe, results, train
+    from . import datasets
 
-    plan = recipe.from_dict(job["recipe"])
     folder = job["dataset"]["folder"]
     data = datasets.read(job["dataset"]["name"], folder and Path(folder))
-    weights = plan.initial_weights()
-    start = perf_counter()
-    network = network_class(plan, weights, job["device"])
-    build_seconds = perf_counter() - start
-    tell({"event": "ready", "version": network.version(), "device": network.device})
-
-    result, first_epoch_weights = train.train(network, data, tell)
-    result["import_seconds"] = import_seconds
-    result["compile_seconds"] += build_seconds
-    result["startup_seconds"] = import_seconds + result["compile_seconds"]
-    if job["weights"]:
-        network.save(Path(job["weights"]))
-    if job["first_epoch_weights"]:
-        results.save_weights(Path(job["first_epoch_weights"]), first_epoch_weights, plan)
-    return dict(result)
+    task = import_module(f"lockstep.{job['task']}")
+    return task.work(job, network_class, data, tell)
 
 
 def main() -> int:

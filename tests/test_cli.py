@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -120,6 +121,9 @@ def test_a_backend_that_fails_is_reported_and_the_others_go_on(tmp_path):
         (["train", "numpy", "--recipe", "absent.toml"], "Cannot read the recipe absent.toml"),
         (["train", "numpy", "--data-dir", "absent"], "which is not a folder"),
         (["train", "numpy", "--dataset", "digits", "--name", "a/b"], "cannot be called 'a/b'"),
+        (["verify", "--view", "sinced"], "did you mean 'synced'"),
+        (["verify", "--steps", "0"], "at least 1 is needed"),
+        (["verify", "--backends", "numpy"], "nothing to hold against numpy"),
         (["data", "--fetch", "minst"], "did you mean 'mnist'"),
         (["compare", "--nonsense"], "unrecognized arguments: --nonsense"),
     ],
@@ -141,6 +145,22 @@ def test_a_recipe_file_gives_the_settings_and_flags_win(tmp_path):
     assert done.returncode == 0, done.stderr
     recipe = results.load(tmp_path / "runs" / "r")["recipe"]
     assert (recipe["hidden"], recipe["optimizer"], recipe["epochs"]) == ([8], "sgd", 1)
+
+
+def test_verify_exits_0_when_they_are_the_same_and_1_when_they_are_not():
+    arguments = ["verify", "--dataset", "digits", "--hidden", "16", "--steps", "12"]
+    same = lockstep(*arguments, "--backends", "torch,tensorflow")
+    assert same.returncode == 0, same.stderr
+    assert "The same: over 12 steps in float64" in same.stdout
+    assert same.stdout.count("gradient dense0.weight") == 4  # two backends, two views
+    other = lockstep(
+        *arguments, "--backends", "tensorflow", "--view", "free", "--dialect", "torch", "--json"
+    )
+    assert other.returncode == 1, other.stderr
+    found = json.loads(other.stdout)
+    assert found["verdict"].startswith("Not the same: tensorflow (free) first differs at step 1")
+    assert found["comparisons"][0]["first"]["tensor"] == "weight dense0.weight"
+    assert len(found["comparisons"][0]["differences"]) == 12
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")

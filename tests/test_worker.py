@@ -10,20 +10,14 @@ import time
 import psutil
 import pytest
 
-from lockstep import worker
+from lockstep import datasets, worker
 from lockstep.recipe import Recipe
 
 
 def job(backend="numpy", device="auto", **settings):
     recipe = Recipe(**{"hidden": (16,), "epochs": 2, **settings})
-    return {
-        "backend": backend,
-        "recipe": recipe.to_dict(),
-        "dataset": {"name": "digits", "folder": None},
-        "device": device,
-        "weights": None,
-        "first_epoch_weights": None,
-    }
+    base = worker.job("train", backend, recipe, datasets.load("digits"), device)
+    return {**base, "weights": None, "first_epoch_weights": None}
 
 
 def test_it_tells_that_it_is_ready_then_how_far_it_is_then_each_epoch():

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..datasets import Entry
 from ..results import Results
+from ..verify import Comparison, Proof, verdict
 from .summary import COLUMNS, rows
 
 
@@ -46,6 +47,46 @@ def print_comparison(results: Results) -> None:
     console.print(table)
     for backend, why in results["failures"].items():
         console.print(f"[bold]{escape(backend)} failed:[/] {escape(why)}", soft_wrap=True)
+
+
+def print_proof(proof: Proof) -> None:
+    """Each comparison as a grid tensor × step, then the verdict."""
+    console = _console()
+    console.print(f"{proof.recipe.summary()}\n{proof.steps} steps on {proof.dataset}\n")
+    for comparison in proof.comparisons:
+        console.print(_grid(comparison))
+    console.print(verdict(proof), soft_wrap=True, markup=False)
+
+
+def _grid(comparison: Comparison):
+    """Rows are tensors, columns stretches of steps; a cell is the largest difference in it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    steps = len(comparison.differences)
+    table = Table(
+        title=f"{comparison.backend} ({comparison.version} on {comparison.device}) beside NumPy in "
+        f"its dialect, {comparison.dialect}: {comparison.view}",
+        title_justify="left",
+    )
+    table.add_column("largest difference")
+    stretches = _stretches(steps)
+    for first, last in stretches:
+        table.add_column(f"step {last}" if first == last else f"…{last}", justify="right")
+    table.add_column("tolerance", justify="right")
+    for name, column, bound in zip(
+        comparison.tensors, comparison.differences.T, comparison.bounds, strict=True
+    ):
+        largest = [column[first - 1 : last].max() for first, last in stretches]
+        cells = [Text(f"{d:.0e}", style="" if d <= bound else "bold red") for d in largest]
+        table.add_row(name, *cells, f"{bound:.0e}" if np.isfinite(bound) else "shown")
+    return table
+
+
+def _stretches(steps: int) -> list[tuple[int, int]]:
+    """Steps 1, 2, then up to 5, 10, 20, 50, …: (first, last), both counted from 1."""
+    ends = [e * 10**power for power in range(7) for e in (1, 2, 5) if e * 10**power < steps]
+    return list(zip([1, *(end + 1 for end in ends)], [*ends, steps], strict=True))
 
 
 def print_inventory(entries: Sequence[Entry]) -> None:

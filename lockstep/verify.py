@@ -1,0 +1,306 @@
+"""The proof: a framework beside the network by hand, step by step, every number of every step.
+
+Two views. *Synced*: every step starts from NumPy's weights and optimizer memory, so a difference is
+that step's own. *Free*: each goes its own way from the same start, so differences may grow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from . import schedules, worker
+from .backend import REFERENCE, Backend, Step
+from .backends.numpy import Network as ByHand
+from .batches import OrderHash, epoch_batches
+from .datasets import Dataset, Split, scale
+from .errors import LockstepError
+from .recipe import Recipe, weights_sha256
+
+SCHEMA = 1
+VIEWS = ("synced", "free")
+KINDS = ("logits", "loss", "gradient", "weight", "memory")
+"""What a step computes, in the order in which it is computed."""
+
+TOLERANCES: dict[tuple[str, str], dict[str, float]] = {
+    ("float64", "synced"): dict.fromkeys(KINDS, 1e-12),
+    ("float64", "free"): dict.fromkeys(KINDS, 1e-12),
+    ("float32", "synced"): {
+        "logits": 2e-5,
+        "loss": 2e-6,
+        "gradient": 1e-6,
+        "weight": 2e-5,
+        "memory": 1e-5,
+    },
+    ("float32", "free"): dict.fromkeys(KINDS, np.inf),
+}
+"""Largest absolute difference that still is rounding. Measured in float64: below 1e-13. In float32
+a rounding error of a gradient near 0 is divided by √v, which is as small, so weights differ by more
+than gradients; and a free trajectory drifts by more than any bound: it is shown, not judged."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One backend beside the network by hand in one view."""
+
+    backend: str
+    version: str
+    device: str
+    dialect: str
+    view: str
+    tensors: list[str]
+    """E.g. "logits", "loss", "gradient dense1.weight", "weight dense0.bias", in computed order."""
+    differences: np.ndarray
+    """(steps, tensors): the largest absolute difference; NaN where either is no number."""
+    tolerances: dict[str, float]
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """The tolerance of each tensor, (tensors,)."""
+        return np.array([self.tolerances[kind_of(tensor)] for tensor in self.tensors])
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is any bound; float32 on its own trajectory is only shown."""
+        return bool(np.isfinite(self.bounds).any())
+
+    @property
+    def first(self) -> tuple[int, str, float] | None:
+        """Step (from 1), tensor and size of the first difference out of tolerance, or None."""
+        beyond = ~(self.differences <= self.bounds)  # NaN is beyond every bound
+        if not self.judged or not beyond.any():
+            return None
+        step, tensor = divmod(int(beyond.argmax()), len(self.tensors))
+        return step + 1, self.tensors[tensor], float(self.differences[step, tensor])
+
+    @property
+    def same(self) -> bool:
+        """Whether every number of every step is within its tolerance."""
+        return self.first is None
+
+    def worst(self, kind: str | None = None) -> float:
+        """The largest difference of all steps, of one kind of tensor or of all."""
+        columns = [kind in (None, kind_of(tensor)) for tensor in self.tensors]
+        return float(self.differences[:, columns].max())
+
+    def to_dict(self) -> dict:
+        """Plain values for JSON; `from_dict` reads them back. A difference of NaN is null."""
+        finite = [[d if np.isfinite(d) else None for d in row] for row in self.differences.tolist()]
+        bounds = {k: v if np.isfinite(v) else None for k, v in self.tolerances.items()}
+        first = None
+        if self.first:
+            step, tensor, size = self.first
+            first = {
+                "step": step,
+                "tensor": tensor,
+                "difference": size if np.isfinite(size) else None,
+            }
+        return {
+            **{f: getattr(self, f) for f in ("backend", "version", "device", "dialect", "view")},
+            "tensors": self.tensors,
+            "differences": finite,
+            "tolerances": bounds,
+            "judged": self.judged,
+            "same": self.same,
+            "first": first,
+        }
+
+
+def from_dict(values: dict) -> Comparison:
+    """A comparison from what `to_dict` gave."""
+    fields = {f.name: values[f.name] for f in dataclasses.fields(Comparison)}
+    fields["differences"] = np.array(values["differences"], float)  # null becomes NaN
+    fields["tolerances"] = {
+        kind: np.inf if bound is None else bound for kind, bound in values["tolerances"].items()
+    }
+    return Comparison(**fields)
+
+
+class Proof(NamedTuple):
+    """What `verify` found."""
+
+    recipe: Recipe
+    dataset: str
+    steps: int
+    initial_weights_sha256: str
+    batch_order_sha256: str
+    comparisons: list[Comparison]
+    failures: dict[str, str]
+
+    @property
+    def same(self) -> bool:
+        """Whether every backend computed what NumPy computed, and all of them ran."""
+        return not self.failures and all(c.same for c in self.comparisons)
+
+    def to_dict(self) -> dict:
+        """Plain values for JSON."""
+        return {
+            "schema": SCHEMA,
+            **self._asdict(),
+            "recipe": self.recipe.to_dict(),
+            "comparisons": [c.to_dict() for c in self.comparisons],
+            "same": self.same,
+            "verdict": verdict(self),
+        }
+
+
+def kind_of(tensor: str) -> str:
+    """The kind of a tensor by its name: "gradient dense1.weight" is a gradient."""
+    return tensor.split()[0]
+
+
+# --- In the worker: one backend -------------------------------------------------------------------
+
+
+def beside(
+    network: Backend,
+    reference: Backend,
+    batches: Iterator[tuple[np.ndarray, np.ndarray, float]],
+    view: str,
+    tell: Callable[[dict], None] = lambda event: None,
+) -> tuple[list[str], np.ndarray]:
+    """Step both through the batches (images, labels, learning rate); names and differences.
+
+    Both start from the same weights with an empty memory.
+    """
+    names: list[str] = []
+    rows = []
+    for step, (images, labels, rate) in enumerate(batches, start=1):
+        if view == "synced":
+            memory = reference.state
+            network.weights = reference.weights  # which clears the memory
+            network.state = memory
+        ours = _numbers(reference.step(images, labels, rate), reference)
+        theirs = _numbers(network.step(images, labels, rate), network)
+        names = names or list(ours)
+        rows.append([_difference(theirs[name], ours[name]) for name in names])
+        tell({"event": "step", "view": view, "step": step})
+    return names, np.array(rows)
+
+
+def _numbers(step: Step, network: Backend) -> dict[str, np.ndarray]:
+    """Every tensor of a step under its name, in the order in which it was computed."""
+    numbers = {"logits": step.logits, "loss": np.array(step.loss)}
+    for name in reversed(step.gradients):  # the backward pass starts at the last layer
+        numbers[f"gradient {name}"] = step.gradients[name]
+    numbers |= {f"weight {name}": array for name, array in step.weights.items()}
+    memory = {f"memory {name}": array for name, array in network.state.items()}
+    return numbers | {name: a for name, a in memory.items() if name != "memory updates"}
+
+
+def _difference(theirs: np.ndarray, ours: np.ndarray) -> float:
+    if theirs.dtype != ours.dtype:
+        raise LockstepError(
+            f"The backend computes in {theirs.dtype} where {ours.dtype} was asked for."
+        )
+    return float(np.abs(theirs - ours).max())
+
+
+def batches_of(recipe: Recipe, data: Split, steps: int) -> Iterator[tuple]:
+    """`steps` batches of scaled images, with labels and learning rate, over as many epochs."""
+    rates = schedules.learning_rates(recipe.schedule, recipe.learning_rate, 0, steps, steps)
+    for rate, batch in zip(rates, _order(recipe, len(data.labels), steps), strict=True):
+        yield scale(data.images[batch], recipe.dtype), data.labels[batch], float(rate)
+
+
+def _order(recipe: Recipe, count: int, steps: int) -> list[np.ndarray]:
+    """The first `steps` batches of indices of a training."""
+    order: list[np.ndarray] = []
+    epoch = 1
+    while len(order) < steps:
+        order += epoch_batches(count, recipe.batch_size, recipe.seed, epoch)
+        epoch += 1
+    return order[:steps]
+
+
+def work(job: dict, network_class: type[Backend], data: Dataset, tell: Callable) -> dict:
+    """The worker's part: one backend in every view that is asked for."""
+    recipe = worker.recipe_of(job)
+    weights = recipe.initial_weights()
+    found = []
+    for view in job["views"]:
+        network = network_class(recipe, weights, job["device"])
+        dialect = job["dialect"] or network.dialect
+        reference = ByHand(dataclasses.replace(recipe, dialect=dialect), weights)
+        batches = batches_of(recipe, data.train, job["steps"])
+        names, differences = beside(network, reference, batches, view, tell)
+        about = (job["backend"], network.version(), network.device, dialect, view)
+        bounds = tolerances(recipe.dtype, view, job["tolerance"])
+        found.append(Comparison(*about, names, differences, bounds).to_dict())
+    return {"comparisons": found}
+
+
+# --- In the parent: all of them -------------------------------------------------------------------
+
+
+def tolerances(dtype: str, view: str, given: float | None) -> dict[str, float]:
+    """The tolerance of each kind of tensor; one that is given counts for all."""
+    return dict.fromkeys(KINDS, given) if given is not None else TOLERANCES[dtype, view]
+
+
+def verify(
+    recipe: Recipe,
+    backends: tuple[str, ...],
+    data: Dataset,
+    steps: int = 100,
+    views: tuple[str, ...] = VIEWS,
+    dialect: str | None = None,
+    tolerance: float | None = None,
+    device: str = "auto",
+    tell: Callable[[str, dict], None] = lambda backend, event: None,
+) -> Proof:
+    """Hold each backend against the network by hand, each in a process of its own.
+
+    Without a dialect, NumPy speaks each backend's own. `tell` gets the backend and each event.
+    """
+    comparisons, failures = [], {}
+    for backend in (b for b in backends if b != REFERENCE):
+        job = {
+            **worker.job("verify", backend, recipe, data, device),
+            "steps": steps,
+            "views": views,
+            "dialect": dialect,
+            "tolerance": tolerance,
+        }
+        try:
+            result = worker.run(job, functools.partial(tell, backend))
+            comparisons += [from_dict(values) for values in result["comparisons"]]
+        except worker.WorkerFailed as error:
+            failures[backend] = str(error)
+    order_hash = OrderHash()
+    order_hash.add(_order(recipe, len(data.train.labels), steps))
+    start = weights_sha256(recipe.initial_weights())
+    found = (comparisons, failures)
+    return Proof(recipe, data.title, steps, start, order_hash.hexdigest(), *found)
+
+
+def verdict(proof: Proof) -> str:
+    """One sentence for each thing that a reader must know, the verdict first."""
+    different = [c for c in proof.comparisons if not c.same]
+    judged = [c for c in proof.comparisons if c.judged]
+    sentences = []
+    if judged and not different:
+        names = " and ".join(dict.fromkeys(c.backend for c in judged))
+        sentences.append(
+            f"The same: over {proof.steps} steps in {proof.recipe.dtype}, no number of {names} "
+            f"differs from NumPy's by more than {max(c.worst() for c in judged):.1e}."
+        )
+    for c in different:
+        step, tensor, size = c.first or (0, "", 0.0)
+        bound = c.tolerances[kind_of(tensor)]
+        sentences.append(
+            f"Not the same: {c.backend} ({c.view}) first differs at step {step} in {tensor}, by "
+            f"{size:.1e}; the tolerance is {bound:.0e}."
+        )
+    for c in proof.comparisons:
+        if not c.judged:
+            sentences.append(
+                f"On its own trajectory {c.backend} drifts by {c.worst('weight'):.1e} in a weight "
+                f"within {proof.steps} steps of {proof.recipe.dtype}; that is shown, not judged."
+            )
+    sentences += [f"{backend} failed: {why}" for backend, why in proof.failures.items()]
+    return " ".join(sentences)

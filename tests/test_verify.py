@@ -1,0 +1,182 @@
+"""The proof itself: that it finds what differs, names the first, and raises no false alarm."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from conftest import IN_CI, absent
+
+from lockstep import backend, datasets, verify
+from lockstep.backends.numpy import Network as ByHand
+from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe
+from lockstep.verify import Comparison, from_dict
+
+SMALL = Recipe(hidden=(12, 8), activation="tanh", dtype="float64")
+
+
+def batches(recipe, digits, steps):
+    return list(verify.batches_of(recipe, digits.train, steps))
+
+
+def compare(network, recipe, digits, view, steps=6):
+    reference = ByHand(recipe, recipe.initial_weights())
+    names, differences = verify.beside(network, reference, batches(recipe, digits, steps), view)
+    bounds = verify.tolerances(recipe.dtype, view, None)
+    return Comparison("own", "1", "cpu", "torch", view, names, differences, bounds)
+
+
+def test_numpy_beside_itself_differs_by_nothing(digits):
+    for view in verify.VIEWS:
+        result = compare(ByHand(SMALL, SMALL.initial_weights()), SMALL, digits, view)
+        assert result.same and result.worst() == 0 and result.differences.shape[0] == 6
+    order = ["logits", "loss", "gradient dense2.bias", "gradient dense2.weight"]
+    assert result.tensors[:4] == order
+
+
+class Planted(ByHand):
+    """The network by hand with one number changed at one step: 0.1 %, or a hundred roundings."""
+
+    where: str
+    at: int = 4
+    factor: float = 1.001
+    count = 0
+
+    def step(self, images, labels, learning_rate=None):
+        self.count += 1
+        step = super().step(images, labels, learning_rate)
+        if self.count != self.at:
+            return step
+        kind, _, name = self.where.partition(" ")
+        if kind in ("logits", "loss"):
+            return step._replace(**{kind: getattr(step, kind) * self.factor})
+        if kind == "memory":
+            state = self.state
+            self.state = {**state, name: state[name] * self.factor}
+            return step
+        field = {"gradient": "gradients", "weight": "weights"}[kind]
+        changed = {**getattr(step, field), name: getattr(step, field)[name] * self.factor}
+        return step._replace(**{field: changed})
+
+
+@pytest.mark.parametrize("factor", [1.001, 1 + 1e-7])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "logits",
+        "loss",
+        "gradient dense2.weight",
+        "gradient dense0.bias",
+        "weight dense0.weight",
+        "weight dense1.bias",
+        "memory dense1.weight.m",
+        "memory dense0.weight.v",
+    ],
+)
+@pytest.mark.parametrize("view", verify.VIEWS)
+def test_the_first_number_that_differs_is_named(digits, where, view, factor):
+    network = Planted(SMALL, SMALL.initial_weights())
+    network.where, network.factor = where, factor
+    first = compare(network, SMALL, digits, view).first
+    assert first is not None and first[:2] == (4, where)
+
+
+def test_synced_steps_do_not_inherit_a_difference_and_free_ones_do(digits):
+    def result(view):
+        network = Planted(SMALL, SMALL.initial_weights())
+        network.where = "memory dense1.weight.m"
+        return compare(network, SMALL, digits, view)
+
+    assert result("synced").differences[4:].max() == 0
+    assert result("free").differences[4:].max() > 1e-7
+
+
+def test_nan_is_a_difference(digits):
+    network = Planted(SMALL, SMALL.initial_weights())
+    network.where, network.factor = "loss", float("nan")
+    result = compare(network, SMALL, digits, "free")
+    assert not result.same and result.first[:2] == (4, "loss")
+    assert json.loads(json.dumps(result.to_dict(), allow_nan=False))["first"]["tensor"] == "loss"
+
+
+def test_another_precision_is_an_error_and_not_a_small_difference(digits):
+    single = Recipe(hidden=(12, 8), activation="tanh", dtype="float32")
+    with pytest.raises(verify.LockstepError, match="computes in float32 where float64 was asked"):
+        compare(ByHand(single, single.initial_weights()), SMALL, digits, "free")
+
+
+@pytest.fixture(scope="module")
+def frameworks():
+    others = tuple(name for name in backend.names() if name != backend.REFERENCE)
+    found = tuple(name for name in others if name in backend.installed())
+    if found != others and IN_CI:
+        absent(f"only {found} of {others} installed")
+    return found
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZER_NUMBERS)
+def test_every_framework_computes_what_numpy_computes(optimizer, frameworks, mnist):
+    recipe = Recipe(
+        optimizer=optimizer, schedule="cosine", l2=1e-4, batch_size=128, dtype="float64"
+    )
+    proof = verify.verify(recipe, frameworks, mnist, steps=25, device="cpu")
+    assert proof.failures == {} and len(proof.comparisons) == 2 * len(frameworks)
+    assert proof.same, verify.verdict(proof)
+    assert all(c.worst() < 1e-12 for c in proof.comparisons)
+
+
+def test_float32_synced_gradients_agree_to_1e_6(frameworks, mnist):
+    recipe = Recipe(batch_size=128, dtype="float32")
+    proof = verify.verify(recipe, frameworks, mnist, steps=25, device="cpu")
+    assert proof.same, verify.verdict(proof)
+    for comparison in proof.comparisons:
+        if comparison.view == "synced":
+            assert comparison.worst("gradient") < 1e-6
+        else:
+            assert not comparison.judged
+
+
+def test_the_wrong_dialect_is_told(frameworks, digits):
+    proof = verify.verify(SMALL, ("tensorflow",), digits, steps=5, dialect="torch", views=("free",))
+    assert not proof.same
+    assert proof.comparisons[0].first[:2] == (1, "weight dense0.weight")
+    assert "Not the same: tensorflow (free) first differs at step 1" in verify.verdict(proof)
+
+
+def test_a_framework_that_cannot_run_is_not_the_same(digits, monkeypatch, tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('libtorch.so')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    proof = verify.verify(SMALL, ("torch",), digits, steps=2)
+    assert not proof.same and "torch failed: ImportError" in verify.verdict(proof)
+
+
+def test_a_comparison_survives_json(digits):
+    network = Planted(SMALL, SMALL.initial_weights())
+    network.where = "loss"
+    before = compare(network, SMALL, digits, "free")
+    after = from_dict(json.loads(json.dumps(before.to_dict())))
+    assert after.first == before.first and (after.differences == before.differences).all()
+    assert after.tolerances == before.tolerances
+
+
+def test_the_batches_run_on_into_the_next_epoch(digits):
+    recipe = Recipe(hidden=(4,), batch_size=1000, schedule="cut", optimizer="sgd")
+    found = batches(recipe, digits, 4)  # 1438 images: two batches an epoch
+    assert [len(labels) for _, labels, _ in found] == [1000, 438, 1000, 438]
+    assert [rate for _, _, rate in found] == pytest.approx([0.1, 0.1, 0.01, 0.01])
+    assert np.abs(found[0][0][:438] - found[2][0][:438]).max() > 0
+    scaled = datasets.scale(digits.train.images)
+    assert found[0][0].sum(dtype=float) + found[1][0].sum(dtype=float) == pytest.approx(
+        scaled.sum(dtype=float)
+    )
+
+
+@pytest.mark.cuda
+def test_every_framework_computes_the_same_on_cuda(frameworks, mnist):
+    recipe = Recipe(batch_size=128, dtype="float64")
+    able = tuple(n for n in frameworks if "cuda" in backend.load(n).devices("float64"))
+    if not able:
+        pytest.skip("no CUDA device here")
+    proof = verify.verify(recipe, able, mnist, steps=100, device="cuda")
+    assert proof.same, verify.verdict(proof)
