@@ -105,6 +105,7 @@ def _add_verify_flags(command: argparse.ArgumentParser) -> None:
     proof.add_argument(
         "--tolerance", type=float, metavar="X", help="largest difference that is the same"
     )
+    proof.add_argument("--quiet", action="store_true", help="the exit code alone")
     proof.add_argument("--json", action="store_true", help="print every difference as JSON")
 
 
@@ -112,11 +113,11 @@ def _add_data_dir(command) -> None:
     command.add_argument("--data-dir", metavar="DIR", help="folder with the dataset's four files")
 
 
-def _recipe(options: argparse.Namespace):
-    """The recipe file's settings, with the flags over them."""
+def _recipe(options: argparse.Namespace, **defaults):
+    """The command's defaults, the recipe file's settings over them, and the flags over both."""
     from . import recipe
 
-    settings = recipe.read_toml(options.recipe) if options.recipe else {}
+    settings = defaults | (recipe.read_toml(options.recipe) if options.recipe else {})
     for flag in RECIPE_FLAGS:
         value = getattr(options, flag)
         if value is not None:
@@ -192,10 +193,10 @@ def _verify(options: argparse.Namespace) -> int:
     import json
 
     from . import backend, datasets, verify
+    from .progress import proving
     from .report import text
 
-    dtype = options.dtype or "float64"  # where rounding leaves a bug no place to hide
-    recipe = _recipe(argparse.Namespace(**{**vars(options), "dtype": dtype}))
+    recipe = _recipe(options, dtype="float64")  # where rounding leaves a bug no place to hide
     if options.steps < 1:
         raise LockstepError(f"--steps is {options.steps}; at least 1 is needed.")
     views = (one_of(verify.VIEWS, options.view, "view"),) if options.view else verify.VIEWS
@@ -205,19 +206,21 @@ def _verify(options: argparse.Namespace) -> int:
         add = backend.install_command(absent or backend.names()[1:])
         raise LockstepError(f"There is nothing to hold against numpy; {add} adds frameworks.")
     data = datasets.load(options.dataset, options.data_dir)
-    proof = verify.verify(
-        recipe,
-        chosen,
-        data,
-        options.steps,
-        views,
-        options.dialect,
-        options.tolerance,
-        options.device,
-    )
+    with proving(options.steps, options.quiet) as tell:
+        proof = verify.verify(
+            recipe,
+            chosen,
+            data,
+            options.steps,
+            views,
+            options.dialect,
+            options.tolerance,
+            options.device,
+            tell,
+        )
     if options.json:
         print(json.dumps(proof.to_dict(), indent=1, allow_nan=False))
-    else:
+    elif not options.quiet:
         text.print_proof(proof)
     return 0 if proof.same else FAILED
 
@@ -242,7 +245,6 @@ def _data(options: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse and run; the exit code says how it went (0 well, 1 in part, 2 not usable)."""
-
     arguments = sys.argv[1:] if arguments is None else arguments
 
     def command() -> int:

@@ -1,8 +1,10 @@
-"""How far the training is: a live bar on a terminal, plain lines elsewhere, nothing if asked."""
+"""How far the work is: a live bar on a terminal, plain lines elsewhere, nothing if asked."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 from .recipe import Recipe
@@ -105,3 +107,28 @@ class Bar(Progress):
 
     def note(self, line: str) -> None:
         self.bars.console.print(line)
+
+
+@contextmanager
+def proving(steps: int, quiet: bool) -> Iterator[Callable[[str, dict], None]]:
+    """Shows on stderr how far a proof is, so that stdout has the result alone.
+
+    Gives the function that `verify.verify` tells its events to.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True, quiet=quiet)
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn())
+    tasks: dict = {}
+    with Progress(*columns, console=console, disable=not console.is_terminal or quiet) as bars:
+
+        def tell(backend: str, event: dict) -> None:
+            title = f"{backend}, {event['view']}"
+            if title not in tasks:
+                tasks[title] = bars.add_task(title, total=steps)
+            bars.update(tasks[title], completed=event["step"])
+            if event["step"] == steps and not console.is_terminal:
+                console.print(f"{title}: {steps} steps compared", highlight=False)
+
+        yield tell

@@ -26,9 +26,10 @@ VIEWS = ("synced", "free")
 KINDS = ("logits", "loss", "gradient", "weight", "memory")
 """What a step computes, in the order in which it is computed."""
 
+FLOAT64 = {"logits": 1e-12, "loss": 1e-12, "gradient": 1e-13, "weight": 1e-12, "memory": 1e-13}
 TOLERANCES: dict[tuple[str, str], dict[str, float]] = {
-    ("float64", "synced"): dict.fromkeys(KINDS, 1e-12),
-    ("float64", "free"): dict.fromkeys(KINDS, 1e-12),
+    ("float64", "synced"): FLOAT64,
+    ("float64", "free"): FLOAT64,
     ("float32", "synced"): {
         "logits": 2e-5,
         "loss": 2e-6,
@@ -38,9 +39,10 @@ TOLERANCES: dict[tuple[str, str], dict[str, float]] = {
     },
     ("float32", "free"): dict.fromkeys(KINDS, np.inf),
 }
-"""Largest absolute difference that still is rounding. Measured in float64: below 1e-13. In float32
-a rounding error of a gradient near 0 is divided by √v, which is as small, so weights differ by more
-than gradients; and a free trajectory drifts by more than any bound: it is shown, not judged."""
+"""Largest absolute difference that still is rounding. Measured over an epoch of MNIST in float64:
+logits 3e-14, weights 6e-14, gradients and memory 3e-16. In float32 the rounding error of a gradient
+near 0 is divided by √v, which is as small, so weights differ by more than gradients; and a free
+trajectory drifts by more than any bound: it is shown, not judged."""
 
 
 @dataclasses.dataclass(frozen=True)
