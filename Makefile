@@ -32,7 +32,7 @@ wheel: $(READY_TO_TEST) ## build the wheel into dist/
 
 $(READY): requirements/run.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d; try: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
-	@echo "Setting up .venv. The first time this downloads about 600 MB: PyTorch, TensorFlow, NumPy."
+	@echo "Setting up .venv. The first time this downloads about 700 MB: PyTorch, TensorFlow, JAX."
 	@echo "(On Linux, PyPI's PyTorch brings CUDA, gigabytes more; the README has the CPU line.)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/run.txt
@@ -40,7 +40,7 @@ $(READY): requirements/run.txt pyproject.toml
 	@touch $@
 
 $(READY_TO_TEST): $(READY) requirements/test.txt
-	@echo "Adding what the tests need, about 70 MB."
+	@echo "Adding what the tests need, about 35 MB."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
 	@touch $@
 

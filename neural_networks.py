@@ -412,7 +412,9 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 # --- The gradient check: is the backward pass right? ----------------------------------------------
 
 
-def numerical_derivative(loss: Callable[[], float], theta: Array, i: int, h: float = 1e-5) -> float:
+def numerical_derivative(
+    loss: Callable[[], float], theta: Array, i: int | tuple[int, ...], h: float = 1e-5
+) -> float:
     """Slope of `loss` along theta[i] by central difference, (L(θ+h) - L(θ-h)) / 2h.
 
     The error shrinks with h², until rounding (about 1e-16 / h) takes over: in float64 the two meet
@@ -425,6 +427,35 @@ def numerical_derivative(loss: Callable[[], float], theta: Array, i: int, h: flo
     below = loss()
     theta[i] = before
     return (above - below) / (2 * h)
+
+
+def compare_with_slopes(
+    loss: Callable[[], float],
+    tensors: Iterable[tuple[str, Array, Array]],
+    samples: int,
+    tolerance: float,
+    seed: int,
+) -> float:
+    """Hold derivatives against `numerical_derivative`, on `samples` random entries of each tensor.
+
+    `tensors` are (name, θ, dθ): `loss` must depend on θ, which is moved in place, and dθ is what
+    somebody says its derivative is. Returns the largest difference, relative to the largest
+    derivative of its tensor; raises ArithmeticError at the first that is above `tolerance`.
+    """
+    rng, worst = np.random.default_rng(seed), 0.0
+    for name, theta, derivative in tensors:
+        scale = max(float(np.abs(derivative).max()), np.finfo(float).tiny)
+        for position in rng.choice(theta.size, min(samples, theta.size), replace=False):
+            i = tuple(int(k) for k in np.unravel_index(position, theta.shape))
+            slope = numerical_derivative(loss, theta, i)
+            error = abs(derivative[i] - slope) / scale
+            if not error <= tolerance:  # nor is NaN
+                raise ArithmeticError(
+                    f"{name} is wrong at {list(i)}: backward says {derivative[i]:.9g}, finite "
+                    f"differences say {slope:.9g}."
+                )
+            worst = max(worst, error)
+    return worst
 
 
 def check_gradients(
@@ -443,23 +474,11 @@ def check_gradients(
         return network.loss(network.forward(X), y)
 
     network.backward(network.forward(X), y)
-    analytic = network.gradient.copy()
-    rng = np.random.default_rng(seed)
-    worst, end = 0.0, 0
-    for layer, (W, b) in enumerate(zip(network.W, network.b, strict=True), start=1):
-        for name, size in ((f"dW{layer}", W.size), (f"db{layer}", b.size)):
-            start, end = end, end + size
-            scale = max(float(np.abs(analytic[start:end]).max()), np.finfo(float).tiny)
-            for i in rng.choice(size, min(samples, size), replace=False) + start:
-                slope = numerical_derivative(loss, network.theta, i)
-                error = abs(analytic[i] - slope) / scale
-                worst = max(worst, error)
-                if error > tolerance:
-                    raise ArithmeticError(
-                        f"{name} is wrong at flat position {i - start}: backward says "
-                        f"{analytic[i]:.9g}, finite differences say {slope:.9g}."
-                    )
-    return worst
+    dW, db = network.views(network.gradient.copy())
+    tensors = []
+    for layer, (W, b) in enumerate(zip(network.W, network.b, strict=True)):
+        tensors += [(f"dW{layer + 1}", W, dW[layer]), (f"db{layer + 1}", b, db[layer])]
+    return compare_with_slopes(loss, tensors, samples, tolerance, seed)
 
 
 # --- The course's program: train on MNIST, show, save two pictures --------------------------------

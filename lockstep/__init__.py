@@ -18,6 +18,7 @@ _HOME = {
     "Recipe": ("recipe", "Recipe"),
     "load_backend": ("backend", "load"),
     "installed_backends": ("backend", "installed"),
+    "check_gradients": ("gradcheck", "check_gradients"),
     "load_dataset": ("datasets", "load"),
     "load_results": ("results", "load"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -16,6 +16,25 @@ def epoch_batches(count: int, batch_size: int, seed: int, epoch: int) -> list[np
     """
     order = np.random.default_rng([seed, epoch]).permutation(count)
     return [order[start : start + batch_size] for start in range(0, count, batch_size)]
+
+
+def padded_runs(
+    batches: Sequence[np.ndarray], rates: np.ndarray, length: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """The batches in order, as runs of one batch size and of one `length`, for compiled loops.
+
+    Yields indices (length, batch size) int32, learning rates (length,), and how many of them are
+    batches: the rest is zeros, so that a loop is compiled for each batch size and no count.
+    """
+    start = 0
+    while start < len(batches):
+        size, end = len(batches[start]), start + 1
+        while end < min(len(batches), start + length) and len(batches[end]) == size:
+            end += 1
+        order, padded = np.zeros((length, size), np.int32), np.zeros(length)
+        order[: end - start], padded[: end - start] = batches[start:end], rates[start:end]
+        yield order, padded, end - start
+        start = end
 
 
 class OrderHash:

@@ -49,7 +49,7 @@ def parser() -> Parser:
     compare.set_defaults(run=_compare)
 
     train = commands.add_parser("train", help="train one backend")
-    train.add_argument("backend", metavar="BACKEND", help="numpy, torch or tensorflow")
+    train.add_argument("backend", metavar="BACKEND", help="numpy, torch, tensorflow or jax")
     train.set_defaults(run=_train)
     for command in (compare, train):
         _add_recipe_flags(command)

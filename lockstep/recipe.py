@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import math
 import tomllib
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,11 @@ class Recipe:
         """The weights that every backend starts from, drawn by the network by hand."""
         network = neural_networks.Network(self.sizes, self.activation, dtype=self.dtype)
         network.initialize(self.initialization, self.seed)
-        arrays = (array for pair in zip(network.W, network.b, strict=True) for array in pair)
+        return self.named(network.W, network.b)
+
+    def named(self, matrices: Iterable[np.ndarray], biases: Iterable[np.ndarray]) -> Weights:
+        """Each layer's matrix and bias, as the network by hand lists them, by their names."""
+        arrays = (array for pair in zip(matrices, biases, strict=True) for array in pair)
         return dict(zip(self.shapes, arrays, strict=True))
 
     def summary(self) -> str:

@@ -37,12 +37,17 @@ def digits() -> datasets.Dataset:
     return datasets.load("digits")
 
 
+def installed(name: str) -> str:
+    """The name, if that backend can be used here."""
+    if name not in backend.installed():
+        absent(f"{name} is not installed")
+    return name
+
+
 @pytest.fixture(params=FRAMEWORKS)
 def framework(request) -> str:
     """The name of every backend but NumPy's, one after the other."""
-    if request.param not in backend.installed():
-        absent(f"{request.param} is not installed")
-    return request.param
+    return installed(request.param)
 
 
 @pytest.fixture

@@ -213,7 +213,7 @@ def test_a_device_that_is_not_there_is_refused():
 
 def test_the_register_reads_the_folder():
     assert backend.names()[0] == "numpy"
-    assert set(backend.names()) >= {"numpy", "torch", "tensorflow"}
+    assert set(backend.names()) >= {"numpy", "torch", "tensorflow", "jax"}
     with pytest.raises(LockstepError, match="did you mean 'torch'"):
         backend.load("pytorch")
 

@@ -24,6 +24,20 @@ def test_seed_and_epoch_decide_the_order_alone():
     assert order(0, 1) != order(0, 2) and order(0, 1) != order(1, 1)
 
 
+@given(st.integers(1, 400), st.integers(1, 70), st.integers(1, 12))
+def test_padded_runs_hold_every_batch_and_rate_in_order(count, size, length):
+    order = batches.epoch_batches(count, size, 0, 1) * 2  # the smaller batch stands in the middle
+    rates = np.arange(1.0, len(order) + 1)
+    found, found_rates = [], []
+    for indices, padded, used in batches.padded_runs(order, rates, length):
+        assert len(indices) == len(padded) == length and 1 <= used <= length
+        assert not indices[used:].any() and not padded[used:].any()
+        found += list(indices[:used])
+        found_rates += list(padded[:used])
+    assert all(np.array_equal(a, b) for a, b in zip(found, order, strict=True))
+    assert found_rates == rates.tolist()
+
+
 def test_the_hash_knows_order_and_batch_boundaries():
     def digest(sizes, order=range(6)):
         order_hash = batches.OrderHash()

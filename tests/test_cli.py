@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lockstep import results
+from lockstep import backend, results
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--dataset", "digits", "--hidden", "16", "--epochs", "2"]
@@ -43,7 +43,7 @@ def test_compare_prints_a_table_and_says_where_the_report_is(compared):
     done, folder = compared
     assert done.returncode == 0, done.stderr
     assert f"Report: {Path('runs/run/report.html')}" in done.stdout
-    for name in ("numpy", "torch", "tensorflow"):
+    for name in backend.names():
         assert f"{name} (cpu)" in done.stdout
     assert "digits (1,797 small embedded images, not MNIST)" in done.stdout
     assert (folder / "report.html").is_file() and (folder / "figures" / "loss.svg").is_file()
@@ -72,14 +72,14 @@ def test_all_started_alike_and_stayed_alike(compared):
     for key in ("initial_weights_sha256", "batch_order_sha256"):
         assert len({result[key] for result in backends.values()}) == 1
         assert len({repeat[key] for repeat in backends["numpy"]["repeats"]}) == 2
-    for name in ("torch", "tensorflow"):
+    for name in backend.names()[1:]:
         assert backends[name]["weights_difference"] < 1e-5
 
 
 def test_the_weights_are_kept(compared):
     from lockstep.results import load_weights
 
-    for name in ("numpy", "torch", "tensorflow"):
+    for name in backend.names():
         weights, recipe = load_weights(compared[1] / "weights" / f"{name}.safetensors")
         assert weights["dense0.weight"].shape == (784, 16) and recipe.optimizer == "momentum"
     assert not (compared[1] / "first-epoch").exists()

@@ -54,7 +54,7 @@ def test_every_extra_of_the_readme_exists():
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert {"torch", "tensorflow", "all"} <= set(project["optional-dependencies"])
+    assert {"torch", "tensorflow", "jax", "all"} <= set(project["optional-dependencies"])
 
 
 def test_every_core_dependency_is_justified():

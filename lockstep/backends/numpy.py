@@ -39,9 +39,7 @@ class Network(Backend):
 
     def _named(self, vector: np.ndarray) -> Weights:
         """Views of a vector shaped as theta, one for each weight."""
-        matrices, biases = self.network.views(vector)
-        arrays = (array for pair in zip(matrices, biases, strict=True) for array in pair)
-        return dict(zip(self.recipe.shapes, arrays, strict=True))
+        return self.recipe.named(*self.network.views(vector))
 
     def _read_weights(self) -> Weights:
         return {name: view.copy() for name, view in self._named(self.network.theta).items()}

@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from ..backend import Backend, Running, Step, optimizer_slots
+from ..batches import padded_runs
 from ..recipe import Weights
 
 tf.get_logger().setLevel("ERROR")  # a proof builds many networks: no advice about retracing
@@ -170,22 +171,14 @@ class Network(Backend):
     ) -> Running:
         """Not `fit`: one XLA-compiled loop for a hundred updates, the images already in place."""
         rates = self.rates(len(batches), learning_rates)
-        runs = []
-        for chunk in _chunks(batches):
-            runs.append(self._run(images, labels, chunk, rates[: len(chunk)]))
-            rates = rates[len(chunk) :]
+        runs = [self._run(images, labels, *run) for run in padded_runs(batches, rates, CHUNK)]
         return Running(*(np.concatenate(column) for column in zip(*runs, strict=True)))
 
-    def _run(self, images, labels, chunk: Sequence[np.ndarray], rates: np.ndarray) -> Running:
-        """As many updates as there are rates, which may be none."""
-        count = len(rates)
-        order = np.zeros((CHUNK, len(chunk[0])), np.int32)
-        order[: len(chunk)] = chunk
-        padded = np.zeros(CHUNK, self.recipe.dtype)
-        padded[:count] = rates
+    def _run(self, images, labels, order: np.ndarray, rates: np.ndarray, count: int) -> Running:
+        """The first `count` updates of a run, which may be none."""
         with self._placed():
             data = self._on_device(images, labels)
-            plan = (tf.constant(order), tf.constant(padded), tf.constant(count))
+            plan = (tf.constant(order), tf.constant(rates, self.recipe.dtype), tf.constant(count))
             losses, correct = self._many(*data, *plan)
         return Running(losses.numpy()[:count], correct.numpy()[:count])
 
@@ -193,8 +186,8 @@ class Network(Backend):
         self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
     ) -> None:
         """Compile the loop for each batch size, and let it do none of its updates."""
-        for chunk in _chunks([batches[0], batches[-1]]):
-            self._run(images, labels, chunk[:1], np.empty(0))
+        for order, rates, _ in padded_runs([batches[0], batches[-1]], np.zeros(2), CHUNK):
+            self._run(images, labels, order, rates, 0)
 
     def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
         """The training set as tensors, copied once however often the same arrays come."""
@@ -202,14 +195,3 @@ class Network(Backend):
             data = (tf.constant(images, self.recipe.dtype), tf.constant(labels, tf.int32))
             self._resident = (images, data)
         return self._resident[1]
-
-
-def _chunks(batches: Sequence[np.ndarray]):
-    """Runs of at most CHUNK batches of one size, in order."""
-    run: list[np.ndarray] = []
-    for batch in batches:
-        if run and (len(run) == CHUNK or len(batch) != len(run[0])):
-            yield run
-            run = []
-        run.append(batch)
-    yield run

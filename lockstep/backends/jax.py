@@ -1,0 +1,224 @@
+"""The same network in JAX: pure functions, `value_and_grad`, `jit`, `lax.scan`, Optax."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+
+# Read when JAX first uses a GPU: take memory as it is needed, not three quarters of it at once.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from ..backend import Backend, Running, Step, optimizer_slots
+from ..batches import padded_runs
+from ..recipe import Recipe, Weights
+
+ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}
+SLOTS = {"velocity": "trace", "m": "mu", "v": "nu"}
+"""The contract's names for an optimizer's memory, and those of Optax."""
+
+CHUNK = 100
+"""Updates in one compiled scan. Shapes are compiled in, so every scan has the same length and is
+told which of its updates are wanted."""
+
+# --- Pure functions: what they need comes in, what they change comes out --------------------------
+# The recipe is static: it is compiled in, once for all networks that share it.
+
+
+@partial(jax.jit, static_argnames="recipe")
+def predict(recipe: Recipe, weights: dict, images: jax.Array) -> jax.Array:
+    """Logits (N, classes) of images (N, inputs)."""
+    x = images
+    for layer in range(len(recipe.hidden) + 1):
+        if layer > 0:
+            x = ACTIVATIONS[recipe.activation](x)
+        x = x @ weights[f"dense{layer}.weight"] + weights[f"dense{layer}.bias"]  # (N, out)
+    return x
+
+
+def loss_and_logits(weights: dict, recipe: Recipe, images: jax.Array, labels: jax.Array) -> tuple:
+    """What is minimised, a scalar, and the logits on the way to it."""
+    logits = predict(recipe, weights, images)
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+    if recipe.l2:
+        squares = sum(jnp.sum(jnp.square(w)) for w in weights.values() if w.ndim == 2)
+        loss += recipe.l2 / 2 * squares
+    return loss, logits
+
+
+def optimizer(recipe: Recipe, learning_rate) -> optax.GradientTransformation:
+    """Optax's own, made anew for each update's rate: it is two pure functions and costs nothing.
+
+    (`optax.inject_hyperparams` also changes a rate, but rounds the betas to the weights' dtype.)
+    With `eps_in_sqrt=False` RMSprop is PyTorch's; Adam and momentum are so as they come.
+    """
+    adam = {"b1": recipe.beta1, "b2": recipe.beta2, "eps": recipe.epsilon}
+    match recipe.optimizer:
+        case "sgd":
+            return optax.sgd(learning_rate)
+        case "momentum" | "nesterov":
+            return optax.sgd(learning_rate, recipe.momentum, recipe.optimizer == "nesterov")
+        case "rmsprop":
+            return optax.rmsprop(learning_rate, recipe.rho, recipe.epsilon, eps_in_sqrt=False)
+        case "adam":
+            return optax.adam(learning_rate, **adam)
+    matrices = {name: len(shape) == 2 for name, shape in recipe.shapes.items()}
+    return optax.adamw(learning_rate, **adam, weight_decay=recipe.weight_decay, mask=matrices)
+
+
+@partial(jax.jit, static_argnames="recipe")
+def update(recipe: Recipe, weights: dict, memory, images, labels, learning_rate) -> tuple:
+    """One update: the new weights and memory; logits, loss and gradients from before it."""
+    slope = jax.value_and_grad(loss_and_logits, has_aux=True)
+    (loss, logits), gradients = slope(weights, recipe, images, labels)
+    moves, memory = optimizer(recipe, learning_rate).update(gradients, memory, weights)
+    return optax.apply_updates(weights, moves), memory, logits, loss, gradients
+
+
+@partial(jax.jit, static_argnames="recipe")
+def update_many(recipe: Recipe, weights: dict, memory, images, labels, plan: tuple) -> tuple:
+    """The updates of a plan: order (CHUNK, batch size), rates (CHUNK,), wanted (CHUNK,) bool.
+
+    Returns the weights and memory after them, and each one's loss and number of right answers.
+    """
+
+    def one(carry: tuple, batch: jax.Array, rate: jax.Array) -> tuple:
+        answers = labels[batch]
+        *carried, logits, loss, _ = update(recipe, *carry, images[batch], answers, rate)
+        return tuple(carried), (loss, jnp.count_nonzero(logits.argmax(axis=1) == answers))
+
+    def none(carry: tuple, batch: jax.Array, rate: jax.Array) -> tuple:
+        return carry, (jnp.zeros((), recipe.dtype), jnp.zeros((), int))
+
+    def one_if_wanted(carry: tuple, planned: tuple) -> tuple:
+        batch, rate, wanted = planned
+        return lax.cond(wanted, one, none, carry, batch, rate)
+
+    return lax.scan(one_if_wanted, (weights, memory), plan)
+
+
+# --- The contract ---------------------------------------------------------------------------------
+
+
+class Network(Backend):
+    """JAX with Optax, whose optimizers speak PyTorch's dialect."""
+
+    dialect = "torch"
+
+    @classmethod
+    def devices(cls, dtype: str) -> Sequence[str]:
+        return ("cuda", "cpu") if jax.default_backend() == "gpu" else ("cpu",)
+
+    @classmethod
+    def version(cls) -> str:
+        return f"JAX {jax.__version__} (Optax {optax.__version__})"
+
+    def build(self) -> None:
+        """Nothing but where to compute: the network is the functions above and its weights."""
+        self.place = jax.devices(self.device)[0]
+        self._resident: tuple = (None, None)
+
+    @contextmanager
+    def _placed(self) -> Iterator[None]:
+        """JAX as this network needs it; afterwards as it was, for whoever else uses it.
+
+        Without x64, JAX makes float32 of every float64, silently. It is on for float32 networks
+        too, whose arrays stay float32: Optax computes Adam's 1 - βᵗ in JAX's default precision,
+        which as float32 is off by 2e-5 of it where t is small (measured). "highest" forbids TF32.
+        """
+        exact = jax.enable_x64(True), jax.default_matmul_precision("highest")
+        with exact[0], exact[1], jax.default_device(self.place):
+            yield
+
+    def _read_weights(self) -> Weights:
+        return self._numpy(self.parameters)
+
+    def _write_weights(self, weights: Weights) -> None:
+        self.parameters = self._arrays(weights)
+
+    def _numpy(self, named: dict) -> Weights:
+        """A copy of each, in the recipe's order: JAX sorts a dictionary by its keys."""
+        return {name: np.array(named[name]) for name in self.recipe.shapes}
+
+    def _arrays(self, named: Weights) -> dict[str, jax.Array]:
+        with self._placed():
+            return {name: jnp.array(array, self.recipe.dtype) for name, array in named.items()}
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        if not self.updates:
+            return {}
+        state = {"updates": np.array(self.updates)}
+        for slot in optimizer_slots(self.recipe):
+            for name, array in self._numpy(optax.tree.get(self.memory, SLOTS[slot])).items():
+                state[f"{name}.{slot}"] = array
+        return state
+
+    @state.setter
+    def state(self, state: dict[str, np.ndarray]) -> None:
+        self.updates = int(state.get("updates", 0))
+        slots = optimizer_slots(self.recipe)
+        with self._placed():
+            self.memory = optimizer(self.recipe, 0.0).init(self.parameters)
+            if not state:
+                return
+            own = {
+                SLOTS[slot]: self._arrays({n: state[f"{n}.{slot}"] for n in self.recipe.shapes})
+                for slot in slots
+            }
+            if "m" in slots:  # Adam alone counts its updates
+                own["count"] = jnp.int32(self.updates)
+            self.memory = optax.tree.set(self.memory, **own)
+
+    def forward(self, images: np.ndarray) -> np.ndarray:
+        with self._placed():
+            images = jnp.asarray(images, self.recipe.dtype)
+            return np.array(predict(self.recipe, self.parameters, images))
+
+    def step(
+        self, images: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
+    ) -> Step:
+        dtype, rate = self.recipe.dtype, self.rates(1, learning_rate)[0]
+        with self._placed():
+            batch = jnp.asarray(images, dtype), jnp.asarray(labels, jnp.int32)
+            self.parameters, self.memory, logits, loss, gradients = update(
+                self.recipe, self.parameters, self.memory, *batch, jnp.asarray(rate, dtype)
+            )
+        self.updates += 1
+        return Step(np.array(logits), float(loss), self._numpy(gradients), self.weights)
+
+    def train_epoch(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        batches: Sequence[np.ndarray],
+        learning_rates: np.ndarray | None = None,
+    ) -> Running:
+        """One compiled scan for a hundred updates, the images already in place."""
+        rates = self.rates(len(batches), learning_rates)
+        runs = []
+        with self._placed():
+            data = self._on_device(images, labels)
+            for order, padded, count in padded_runs(batches, rates, CHUNK):
+                plan = order, padded.astype(self.recipe.dtype), np.arange(CHUNK) < count
+                (self.parameters, self.memory), columns = update_many(
+                    self.recipe, self.parameters, self.memory, *data, plan
+                )
+                self.updates += count
+                runs.append([np.array(column)[:count] for column in columns])
+        return Running(*(np.concatenate(column) for column in zip(*runs, strict=True)))
+
+    def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
+        """The training set as JAX's arrays, moved once however often the same arrays come."""
+        if self._resident[0] is not images:
+            data = (jnp.asarray(images, self.recipe.dtype), jnp.asarray(labels, jnp.int32))
+            self._resident = (images, data)
+        return self._resident[1]
