@@ -22,9 +22,9 @@ def batches(recipe, digits, steps):
 
 def compare(network, recipe, digits, view, steps=6):
     reference = ByHand(recipe, recipe.initial_weights())
-    names, differences = verify.beside(network, reference, batches(recipe, digits, steps), view)
+    found = verify.beside(network, reference, batches(recipe, digits, steps), view)
     bounds = verify.tolerances(recipe.dtype, view, None)
-    return Comparison("own", "1", "cpu", "torch", view, names, differences, bounds)
+    return Comparison("own", "1", "cpu", "torch", view, *found, bounds)
 
 
 def test_numpy_beside_itself_differs_by_nothing(digits):
@@ -90,6 +90,39 @@ def test_synced_steps_do_not_inherit_a_difference_and_free_ones_do(digits):
 
     assert result("synced").differences[4:].max() == 0
     assert result("free").differences[4:].max() > 1e-7
+
+
+def test_a_relu_on_its_kink_is_shown_and_not_judged(digits):
+    """One unit whose sum is 0 but for rounding: 0.1·x - 0.1·x with x a lit pixel."""
+    recipe = Recipe(hidden=(12,), dtype="float32", optimizer="sgd")
+    steps = batches(recipe, digits, 3)
+    weights = recipe.initial_weights()
+    assert not verify.on_a_kink(ByHand(recipe, weights), steps[0][0])
+    lit = np.flatnonzero(steps[0][0][0])[:2]
+    column = np.zeros(784, "float32")
+    column[lit] = 0.1 / steps[0][0][0][lit] * [1, -1]
+    weights["dense0.weight"][:, 5] = column
+    reference = ByHand(recipe, weights)
+    assert verify.on_a_kink(reference, steps[0][0][:1])
+    planted = Planted(recipe, weights)
+    planted.where, planted.at = "gradient dense0.weight", 1
+    found = verify.beside(planted, reference, [(steps[0][0][:1], steps[0][1][:1], 0.1)], "synced")
+    bounds = verify.tolerances("float32", "synced", 0.0)
+    comparison = Comparison("own", "1", "cpu", "torch", "synced", *found, bounds)
+    assert comparison.undecided.tolist() == [True] and comparison.differences.max() > 0
+    assert comparison.same and comparison.worst() == 0
+    assert from_dict(comparison.to_dict()).undecided.tolist() == [True]
+
+
+def test_kinks_are_rare_enough_to_judge_nearly_every_step(mnist):
+    """About one pre-activation in a million: a few steps of a hundred at batch 128."""
+    recipe = Recipe(batch_size=128, dtype="float32")
+    reference = ByHand(recipe, recipe.initial_weights())
+    kinks = 0
+    for images, labels, rate in verify.batches_of(recipe, mnist.train, 60):
+        kinks += verify.on_a_kink(reference, images)
+        reference.step(images, labels, rate)
+    assert kinks < 12
 
 
 def test_nan_is_a_difference(digits):
