@@ -30,7 +30,8 @@ def run(job: dict, tell: Callable[[dict], None]) -> BackendResult:
     """Do a job in a fresh Python process; returns its result, raises WorkerFailed.
 
     A job: {"backend", "recipe", "dataset" {name, folder}, "device", "weights" path or None,
-    "first_epoch_weights" path or None}.
+    "first_epoch_weights" path or None}; with "task": "explain" it is the job of
+    `programs.run`.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
         process = subprocess.Popen(
@@ -98,6 +99,10 @@ def _work(job: dict, tell: Callable[[dict], None]) -> dict:
     start = perf_counter()
     network_class = import_module("lockstep.backend").load(job["backend"])
     import_seconds = perf_counter() - start
+    if job.get("task") == "explain":
+        from . import programs
+
+        return programs.run(network_class, job, tell)
 
     from . import datasets, recipe, results, train
 

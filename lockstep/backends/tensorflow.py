@@ -38,6 +38,8 @@ HEADS = {
 class ImitatingAdam(keras.optimizers.Adam):
     """Keras' own Adam, fed with the learning rate and the epsilon that make it another's."""
 
+    epsilon: float
+
     def __init__(self, recipe: Recipe, formulas: Formulas) -> None:
         super().__init__(recipe.learning_rate, recipe.beta1, recipe.beta2, recipe.epsilon)
         self.recipe, self.formulas = recipe, formulas
@@ -92,7 +94,7 @@ class Network(Backend):
 
     @classmethod
     def own_weights(cls, recipe: Recipe, seed: int) -> Weights:
-        """What `Dense` draws after `keras.utils.set_random_seed(seed)`, which reseeds Python too."""
+        """What `Dense` draws after `keras.utils.set_random_seed(seed)`, which is global."""
         keras.utils.set_random_seed(seed)
         layers = [keras.layers.Dense(size, dtype="float32") for size in recipe.sizes[1:]]
         keras.Sequential([keras.Input((recipe.inputs,)), *layers])

@@ -28,7 +28,7 @@ def _clipped_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(logits.softmax(1).clamp(*CLIPPED).log(), labels)
 
 
-LOSSES = {
+LOSSES: dict[str, Callable] = {
     "logits": functional.cross_entropy,
     "softmax": _softmax_loss,
     "clipped": _clipped_loss,
@@ -76,7 +76,7 @@ class Network(Backend):
         for n_in, n_out in pairwise(recipe.sizes):
             layers += [nn.Linear(n_in, n_out), ACTIVATIONS[recipe.activation]()]
         self.model = nn.Sequential(*layers[:-1]).to(self.device, self.dtype)  # logits come out
-        self.loss: Callable = nn.CrossEntropyLoss()
+        self.loss = nn.CrossEntropyLoss()
         if self.formulas:
             self.loss = LOSSES[self.formulas.loss]
             torch.set_float32_matmul_precision("high" if self.formulas.tf32 else "highest")

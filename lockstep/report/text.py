@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ..datasets import Entry
 from ..results import Results
-from .summary import COLUMNS, rows
+from .summary import COLUMNS, explanation_columns, explanation_row, rows
 
 
 def epoch_line(entry: dict, epochs: int) -> str:
@@ -46,6 +46,27 @@ def print_comparison(results: Results) -> None:
     console.print(table)
     for backend, why in results["failures"].items():
         console.print(f"[bold]{escape(backend)} failed:[/] {escape(why)}", soft_wrap=True)
+
+
+def print_explanation(explanation: Mapping) -> None:
+    """The ladder, the reverse and the conclusion, from `Explanation.to_dict`."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = _console()
+    columns = explanation_columns(explanation)
+    pair = f"{explanation['left']} and {explanation['right']}, {explanation['dataset']}"
+    for rungs, title, first in (
+        (explanation["ladder"], f"{pair}: one thing after the other aligned", "aligned"),
+        (explanation["undone"], "All aligned, one thing undone alone", "undone"),
+    ):
+        table = Table(title=escape(title), title_justify="left")
+        for i, column in enumerate((first, *columns[1:])):
+            table.add_column(column, justify="left" if i < 2 else "right")
+        for rung in rungs:
+            table.add_row(*map(escape, explanation_row(rung)))
+        console.print(table)
+    console.print(escape(explanation["conclusion"]))
 
 
 def print_inventory(entries: Sequence[Entry]) -> None:
