@@ -76,8 +76,8 @@ class Rung:
 
     @property
     def apart(self) -> float:
-        """The largest difference of a weight at the end, mean over the seeds."""
-        return statistics.fmean(d.weights[max(d.weights)] for d in self.differences)
+        """The largest difference of a weight at the end, median over the seeds."""
+        return statistics.median(d.weights[max(d.weights)] for d in self.differences)
 
     @property
     def worst(self) -> float:
@@ -408,8 +408,8 @@ def _start(found: Explanation) -> str:
     }[found.accuracy_verdict(first)]
     return (
         f"As everyone writes them, the programs in {found.left} and {found.right} end "
-        f"{found.steps} steps of {found.data} ({seeds}) with weights up to {first.apart:.2g} "
-        f"apart and {accuracy} points of test accuracy between them, {judged}."
+        f"{found.steps} steps of {found.data} ({seeds}) with a weight {first.apart:.2g} "
+        f"apart; {found.left}'s test accuracy is {accuracy} points from {found.right}'s, {judged}."
     )
 
 
@@ -444,15 +444,15 @@ def _effects(found: Explanation) -> str:
     if len(found.seeds) == 1:
         return "A single seed cannot say what any of them does to the test accuracy."
     effects = [
-        f"{rung.title} ({points([d.accuracy for d in rung.differences])} points)"
+        f"{rung.title} alone ({points([d.accuracy for d in rung.differences])} points)"
         for rung in found.undone
         if found.accuracy_verdict(rung) == "effect"
     ]
     spread = statistics.stdev(found.test_accuracies)
-    noise = f"noise, as another seed by itself moves it by {spread:.2f} points"
+    noise = f"another seed by itself moves it by {spread:.2f} points"
     if not effects:
-        return f"What any of them alone does to the test accuracy is {noise}."
-    return f"Alone, {_listed(effects)} changes the test accuracy; what the others do is {noise}."
+        return f"None of them alone does anything to the test accuracy beyond noise: {noise}."
+    return f"The test accuracy is changed beyond noise by {_listed(effects)}; {noise}."
 
 
 def _reports(found: Explanation) -> str:

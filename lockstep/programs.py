@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gc
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,13 +88,8 @@ def run(network_class: type[Backend], job: dict, tell: Callable[[dict], None]) -
     recipe, folder = from_dict(job["recipe"]), Path(job["folder"])
     data_folder = job["dataset"]["folder"]
     data = datasets.read(job["dataset"]["name"], data_folder and Path(data_folder))
-    count = len(data.train.labels)
-    epochs = -(-job["steps"] // -(-count // recipe.batch_size))
-    for seed in job["seeds"]:
-        weights = network_class.own_weights(recipe, seed)
-        batches = network_class.own_batches(count, recipe.batch_size, epochs, seed)
-        own = {"order": np.concatenate(batches), **weights}
-        save_file(own, _own_file(folder, job["backend"], seed))
+    tell({"event": "ready", "version": network_class.version(), "device": job["device"]})
+    _leave_own(network_class, recipe, len(data.train.labels), job)
 
     @functools.lru_cache(maxsize=1)
     def scaled(dtype: str) -> tuple[Split, Split]:
@@ -102,29 +99,39 @@ def run(network_class: type[Backend], job: dict, tell: Callable[[dict], None]) -
         )
         return train_set, test_set
 
+    def compiled(index: int) -> tuple:
+        """Programs that are alike in this share a network, and so its compilation."""
+        return (programs[index].dtype, programs[index].epsilon, programs[index].formulas)
+
     programs = [Program(**program) for program in job["programs"]]
-    tell({"event": "ready", "version": network_class.version(), "device": job["device"]})
-    trainer: _Trainer | None = None
-    for index in sorted(range(len(programs)), key=lambda i: _compiled_alike(programs[i])):
-        program = programs[index]
-        if trainer is None or _compiled_alike(trainer.program) != _compiled_alike(program):
-            sets = scaled(program.dtype)
-            trainer = _Trainer(network_class, program, recipe, sets, job)
-        for seed in job["seeds"]:
-            file = folder / f"{job['backend']}-{index}-{seed}.safetensors"
-            accuracies = trainer.train(program, seed, file)
-            told = {"program": index, "seed": seed, "file": str(file), **accuracies}
-            tell({"event": "trained", **told})
+    for _, alike in itertools.groupby(sorted(range(len(programs)), key=compiled), compiled):
+        trainer: _Trainer | None = None
+        for index in alike:
+            program = programs[index]
+            trainer = trainer or _Trainer(
+                network_class, program, recipe, scaled(program.dtype), job
+            )
+            for seed in job["seeds"]:
+                file = folder / f"{job['backend']}-{index}-{seed}.safetensors"
+                told = trainer.train(program, seed, file)
+                tell({"event": "trained", "program": index, "seed": seed, **told})
+        trainer = None
+        gc.collect()  # a framework's graphs refer to one another, and to half a gigabyte of images
     return {"version": network_class.version()}
+
+
+def _leave_own(network_class: type[Backend], recipe: Recipe, count: int, job: dict) -> None:
+    """Write down what the framework itself draws, for every program that wants it."""
+    epochs = -(-job["steps"] // -(-count // recipe.batch_size))
+    for seed in job["seeds"]:
+        weights = network_class.own_weights(recipe, seed)
+        batches = network_class.own_batches(count, recipe.batch_size, epochs, seed)
+        own = {"order": np.concatenate(batches), **weights}
+        save_file(own, _own_file(Path(job["folder"]), job["backend"], seed))
 
 
 def _own_file(folder: Path, backend: str, seed: int) -> Path:
     return folder / f"own-{backend}-{seed}.safetensors"
-
-
-def _compiled_alike(program: Program) -> tuple:
-    """Programs that are alike in this can share a network, and so its compilation."""
-    return (program.dtype, program.epsilon, program.formulas)
 
 
 class _Trainer:
@@ -138,14 +145,14 @@ class _Trainer:
         sets: tuple[Split, Split],
         job: dict,
     ) -> None:
-        self.program, self.job = program, job
+        self.job = job
         self.recipe = program.recipe(recipe)
         self.train_set, self.test_set = sets
         weights, device = self.recipe.initial_weights(), job["device"]
         self.network = network_class(self.recipe, weights, device, program.formulas)
 
-    def train(self, program: Program, seed: int, file: Path) -> dict[str, float]:
-        """Train from the seed, leave weights and losses in the file; returns the accuracies."""
+    def train(self, program: Program, seed: int, file: Path) -> dict:
+        """Train from the seed, leave weights and losses in the file; what there is to tell."""
         network, steps = self.network, self.job["steps"]
         network.weights = self._initial_weights(program, seed)
         order = self._order(program, seed)
@@ -164,6 +171,7 @@ class _Trainer:
             raise LockstepError("The training diverged; lower the learning rate.")
         test_logits = train.logits(network, self.test_set.images)
         return {
+            "file": str(file),
             "test_accuracy": metrics.evaluate(test_logits, self.test_set.labels).accuracy,
             "reported_accuracy": self._reported(program, order, np.concatenate(correct)),
         }

@@ -172,7 +172,7 @@ def ladder(explanation: Mapping) -> Figure:
     """Two programs' weights apart: as one thing after the other is aligned, and with one undone.
 
     `explanation` is what `Explanation.to_dict` gives. A small mark is a seed, a large one their
-    mean; in the grey, up to the tolerance, the difference is rounding.
+    median; in the grey, up to the tolerance, the difference is rounding.
     """
     rungs, undone = explanation["ladder"], explanation["undone"]
     height = 1.7 + 0.5 * max(len(rungs), len(undone))
@@ -180,15 +180,15 @@ def ladder(explanation: Mapping) -> Figure:
     panels = figure.subplots(1, 2, sharex=True)
     _rungs(panels[0], rungs, explanation)
     _rungs(panels[1], undone, explanation)
-    panels[0].set_title("aligned, one thing after the other")
-    panels[1].set_title("all aligned, one thing undone alone")
+    panels[0].set_title("aligned one after the other")
+    panels[1].set_title("all aligned, one undone alone")
     left, right = explanation["left"], explanation["right"]
     title = f"Why {left} and {right} differ on {explanation['dataset']}"
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     panels[0].legend(
         handles=_step_legend(explanation),
         loc="lower right",
-        bbox_to_anchor=(1.0, 1.08),
+        bbox_to_anchor=(1.0, 1.045),
         ncols=3,
         handletextpad=0.2,
         columnspacing=1.2,
@@ -201,13 +201,13 @@ def _rungs(axes: Axes, rungs: Sequence[Mapping], explanation: Mapping) -> None:
     tolerance, looks = explanation["tolerance"], _step_looks(explanation)
     for place, rung in enumerate(rungs):
         rows = np.linspace(-0.22, 0.22, len(looks)) + place  # one for each checkpoint
-        means = []
+        medians = []
         for row, values, look in zip(rows, rung["weights"].values(), looks, strict=True):
             seeds = np.maximum(values, SMALLEST)
             axes.plot(seeds, [row] * len(seeds), linestyle="", markersize=3, alpha=0.5, **look)
-            means.append(float(np.mean(seeds)))
-            axes.plot(means[-1], row, markersize=7, markeredgecolor="white", zorder=3, **look)
-        axes.plot(means, rows, color="#BBBBBB", linewidth=1.5, zorder=1)
+            medians.append(float(np.median(seeds)))
+            axes.plot(medians[-1], row, markersize=7, markeredgecolor="white", zorder=3, **look)
+        axes.plot(medians, rows, color="#BBBBBB", linewidth=1.5, zorder=1)
         effect = rung["accuracy_verdict"] == "effect"
         look = {"color": "#222222", "weight": "bold"} if effect else {"color": "#777777"}
         words = accuracy_words(rung["accuracy"], rung["accuracy_verdict"])

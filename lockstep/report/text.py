@@ -8,7 +8,7 @@ import numpy as np
 
 from ..datasets import Entry
 from ..results import Results
-from .summary import COLUMNS, explanation_columns, explanation_row, rows
+from .summary import COLUMNS, EXPLANATION_NOTE, explanation_columns, explanation_row, rows
 
 
 def epoch_line(entry: dict, epochs: int) -> str:
@@ -55,10 +55,10 @@ def print_explanation(explanation: Mapping) -> None:
 
     console = _console()
     columns = explanation_columns(explanation)
-    pair = f"{explanation['left']} and {explanation['right']}, {explanation['dataset']}"
+    pair = f"{explanation['left']} and {explanation['right']} on {explanation['dataset']}"
     for rungs, title, first in (
-        (explanation["ladder"], f"{pair}: one thing after the other aligned", "aligned"),
-        (explanation["undone"], "All aligned, one thing undone alone", "undone"),
+        (explanation["ladder"], f"{pair}: aligned one after the other", "aligned"),
+        (explanation["undone"], "All aligned, one undone alone", "undone"),
     ):
         table = Table(title=escape(title), title_justify="left")
         for i, column in enumerate((first, *columns[1:])):
@@ -66,7 +66,8 @@ def print_explanation(explanation: Mapping) -> None:
         for rung in rungs:
             table.add_row(*map(escape, explanation_row(rung)))
         console.print(table)
-    console.print(escape(explanation["conclusion"]))
+    for paragraph in (EXPLANATION_NOTE, explanation["conclusion"]):
+        console.print(f"\n{escape(paragraph)}")
 
 
 def print_inventory(entries: Sequence[Entry]) -> None:
