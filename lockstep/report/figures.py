@@ -185,6 +185,12 @@ def ladder(explanation: Mapping) -> Figure:
     left, right = explanation["left"], explanation["right"]
     title = f"Why {left} and {right} differ on {explanation['dataset']}"
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    caption = (
+        f"Small marks are seeds ({len(explanation['seeds'])}), large ones their median. "
+        f"Test accuracy: {left} minus {right}, mean ± standard deviation; bold where it is more "
+        "than another seed does."
+    )
+    figure.supxlabel(caption, x=0.01, ha="left", fontsize=9, color="#555555")
     panels[0].legend(
         handles=_step_legend(explanation),
         loc="lower right",
