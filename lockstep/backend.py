@@ -6,6 +6,7 @@ name is the extra's name. The register reads the folder, so adding a framework e
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
 import pkgutil
@@ -16,6 +17,9 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from neural_networks import as_in_tensorflow
+
+from .batches import epoch_batches
 from .errors import LockstepError, one_of
 from .recipe import Recipe, Weights, check_weights
 
@@ -46,6 +50,36 @@ class Running(NamedTuple):
     """(batches,) int64: how many examples of the batch were answered right."""
 
 
+class Formulas(NamedTuple):
+    """How a program writes what frameworks write in several ways, Adam and the loss.
+
+    A backend without them writes as its framework does; with them it can imitate another, so that
+    `explain` can take the differences between two programs away one by one.
+    """
+
+    loss: str
+    """"logits" goes into the loss; or "softmax": a softmax layer ends the network, and the loss
+    takes the logarithm of probabilities; or "clipped": likewise, of probabilities that are first
+    clipped to CLIPPED, and then normalised again, as Keras does when it only has probabilities."""
+    epsilon: str
+    """Where Adam adds epsilon: "outside", as PyTorch, or "hat", as Keras (`neural_networks.Adam`).
+    """
+    betas: str
+    """The betas of Adam's bias corrections: "exact", or "float32", rounded as Keras' are."""
+    tf32: bool
+    """Whether float32 matrix products on a CUDA device round their factors to TF32 (10 bits)."""
+
+    def correction_betas(self, recipe: Recipe) -> tuple[float, float]:
+        """The two betas with which the bias corrections 1 - βᵗ are computed."""
+        if self.betas == "exact":
+            return recipe.beta1, recipe.beta2
+        return as_in_tensorflow(recipe.beta1), as_in_tensorflow(recipe.beta2)
+
+
+CLIPPED = (1e-7, 1 - 1e-7)
+"""The bounds of a probability whose logarithm Keras takes: `keras.config.epsilon()`."""
+
+
 class Backend(ABC):
     """One framework's network. It draws nothing at random: weights and batches come in.
 
@@ -56,8 +90,16 @@ class Backend(ABC):
     dialect: str
     """How its optimizers are written, one of `recipe.DIALECTS`; `neural_networks.Adam` explains."""
 
-    def __init__(self, recipe: Recipe, weights: Weights, device: str = "auto") -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        weights: Weights,
+        device: str = "auto",
+        formulas: Formulas | None = None,
+    ) -> None:
+        """With `formulas` (for Adam alone) they are used instead of the framework's own."""
         self.recipe = recipe
+        self.formulas = formulas
         self.device = self._choose(device)
         self.build()
         self.weights = weights
@@ -88,6 +130,21 @@ class Backend(ABC):
     @abstractmethod
     def version(cls) -> str:
         """The framework's name and version, e.g. `PyTorch 2.13.0`."""
+
+    @classmethod
+    def own_weights(cls, recipe: Recipe, seed: int) -> Weights:
+        """What the framework starts from when nobody tells it how, in the recipe's dtype.
+
+        A framework draws in float32, its default, and the numbers are then kept in that dtype, so
+        that both precisions start alike. Here, as by hand.
+        """
+        return dataclasses.replace(recipe, seed=seed).initial_weights()
+
+    @classmethod
+    def own_batches(cls, count: int, batch_size: int, epochs: int, seed: int) -> list[np.ndarray]:
+        """The batches of indices in the framework's own shuffled order; here, as by hand."""
+        order = (epoch_batches(count, batch_size, seed, epoch) for epoch in range(1, epochs + 1))
+        return [batch for epoch in order for batch in epoch]
 
     @abstractmethod
     def build(self) -> None:

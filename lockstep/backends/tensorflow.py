@@ -15,9 +15,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import tensorflow as tf
 
-from ..backend import Backend, Running, Step, optimizer_slots
+from ..backend import Backend, Formulas, Running, Step, optimizer_slots
 from ..batches import padded_runs
-from ..recipe import Weights
+from ..recipe import Recipe, Weights
 
 tf.get_logger().setLevel("ERROR")  # a proof builds many networks: no advice about retracing
 
@@ -27,6 +27,54 @@ SLOTS = {"velocity": "momentum", "m": "momentum", "v": "velocity"}
 CHUNK = 100
 """Updates in one compiled loop. Shapes are compiled in, so every loop has the same length and is
 told how many of its updates to do."""
+
+HEADS = {
+    "logits": keras.activations.linear,
+    "softmax": keras.activations.softmax,  # whose logits Keras' loss takes back when it can
+    "clipped": lambda logits: tf.identity(keras.activations.softmax(logits)),  # here it cannot
+}
+"""What stands between the last layer and the loss, for each loss form of `Formulas`."""
+
+
+class ImitatingAdam(keras.optimizers.Adam):
+    """Keras' own Adam, fed with the learning rate and the epsilon that make it another's."""
+
+    epsilon: float
+
+    def __init__(self, recipe: Recipe, formulas: Formulas) -> None:
+        super().__init__(recipe.learning_rate, recipe.beta1, recipe.beta2, recipe.epsilon)
+        self.recipe, self.formulas = recipe, formulas
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Keras computes lr·√k₂/k₁ · m/(√v + ε), k = 1 - βᵗ with betas rounded to float32.
+
+        With exact betas the rate is to be lr·√c₂/c₁, and an epsilon outside is ε·√c₂.
+        """
+        dtype = variable.dtype
+        t = tf.cast(self.iterations + 1, tf.float64)
+        betas = self.formulas.correction_betas(self.recipe)
+        c1, c2 = (tf.cast(1 - tf.constant(beta, tf.float64) ** t, dtype) for beta in betas)
+        if self.formulas.betas == "exact":
+            own_betas = (tf.cast(beta, dtype) for beta in (self.beta_1, self.beta_2))
+            k1, k2 = (1 - beta ** tf.cast(t, dtype) for beta in own_betas)
+            learning_rate *= (tf.sqrt(c2) / c1) / (tf.sqrt(k2) / k1)
+        epsilon = self.epsilon
+        if self.formulas.epsilon == "outside":
+            self.epsilon = epsilon * tf.sqrt(c2)
+        super().update_step(gradient, variable, learning_rate)
+        self.epsilon = epsilon
+
+
+class Scribe(keras.Model):
+    """A model that learns nothing and writes down the batches that `fit` brings it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[np.ndarray] = []
+
+    def train_step(self, data):
+        self.seen.append(data.numpy())
+        return {"loss": 0.0}  # `fit` wants something to report
 
 
 class Network(Backend):
@@ -45,6 +93,24 @@ class Network(Backend):
     def version(cls) -> str:
         return f"TensorFlow {tf.__version__} (Keras {keras.__version__})"
 
+    @classmethod
+    def own_weights(cls, recipe: Recipe, seed: int) -> Weights:
+        """What `Dense` draws after `keras.utils.set_random_seed(seed)`, which is global."""
+        keras.utils.set_random_seed(seed)
+        layers = [keras.layers.Dense(size, dtype="float32") for size in recipe.sizes[1:]]
+        keras.Sequential([keras.Input((recipe.inputs,)), *layers])
+        drawn = (array for layer in layers for array in layer.get_weights())
+        return {n: a.astype(recipe.dtype) for n, a in zip(recipe.shapes, drawn, strict=True)}
+
+    @classmethod
+    def own_batches(cls, count: int, batch_size: int, epochs: int, seed: int) -> list[np.ndarray]:
+        """The order in which `fit` goes after `set_random_seed(seed)`, written down by a model."""
+        keras.utils.set_random_seed(seed)
+        scribe = Scribe()
+        scribe.compile(run_eagerly=True)
+        scribe.fit(np.arange(count), batch_size=batch_size, epochs=epochs, verbose=0)
+        return scribe.seen
+
     def build(self) -> None:
         recipe = self.recipe
         keras.config.set_floatx(recipe.dtype)  # the optimizer's learning rate is kept in it
@@ -58,7 +124,12 @@ class Network(Backend):
             self.model = keras.Sequential(
                 [keras.Input((recipe.inputs,), dtype=recipe.dtype), *layers]
             )
-        self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype=recipe.dtype)
+        self.head = HEADS[self.formulas.loss] if self.formulas else keras.activations.linear
+        self.loss = keras.losses.SparseCategoricalCrossentropy(
+            from_logits=self.head is keras.activations.linear, dtype=recipe.dtype
+        )
+        if self.formulas:
+            tf.config.experimental.enable_tensor_float_32_execution(self.formulas.tf32)
         self.variables = dict(zip(recipe.shapes, self.model.trainable_variables, strict=True))
         with self._placed():
             self.optimizer = self._new_optimizer()
@@ -82,6 +153,8 @@ class Network(Backend):
                 return keras.optimizers.SGD(lr, recipe.momentum, nesterov)
             case "rmsprop":
                 return keras.optimizers.RMSprop(lr, recipe.rho, epsilon=recipe.epsilon)
+            case "adam" if self.formulas:
+                return ImitatingAdam(recipe, self.formulas)
             case "adam":
                 return keras.optimizers.Adam(lr, **adam)
         optimizer = keras.optimizers.AdamW(lr, weight_decay=recipe.weight_decay, **adam)
@@ -124,7 +197,7 @@ class Network(Backend):
         keras.config.set_floatx(self.recipe.dtype)  # read while this is traced, for constants
         with tf.GradientTape() as tape:
             logits = self.model(images, training=True)
-            loss = self.loss(labels, logits)
+            loss = self.loss(labels, self.head(logits))
             if self.recipe.l2:
                 squares = [tf.reduce_sum(v**2) for v in self.model.trainable_variables[::2]]
                 loss += self.recipe.l2 / 2 * tf.add_n(squares)

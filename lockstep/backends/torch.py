@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
 
-from ..backend import Backend, Running, Step, optimizer_slots
-from ..recipe import Weights
+from ..backend import CLIPPED, Backend, Formulas, Running, Step, optimizer_slots
+from ..recipe import Recipe, Weights
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 SLOTS = {"velocity": "momentum_buffer", "m": "exp_avg", "v": "exp_avg_sq"}
 """The contract's names for an optimizer's memory, and torch.optim's; RMSprop's is below."""
+
+
+def _softmax_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return functional.nll_loss(logits.softmax(1).log(), labels)
+
+
+def _clipped_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return functional.cross_entropy(logits.softmax(1).clamp(*CLIPPED).log(), labels)
+
+
+LOSSES: dict[str, Callable] = {
+    "logits": functional.cross_entropy,
+    "softmax": _softmax_loss,
+    "clipped": _clipped_loss,
+}
+"""The loss forms of `Formulas`."""
 
 
 class Network(Backend):
@@ -30,14 +50,36 @@ class Network(Backend):
     def version(cls) -> str:
         return f"PyTorch {torch.__version__}"
 
+    @classmethod
+    def own_weights(cls, recipe: Recipe, seed: int) -> Weights:
+        """What `nn.Linear` draws after `torch.manual_seed(seed)`."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            layers = [nn.Linear(i, o) for i, o in pairwise(recipe.sizes)]
+        drawn = (array for layer in layers for array in (layer.weight.T, layer.bias))
+        return {
+            name: np.array(array.detach().numpy(), recipe.dtype, order="C")
+            for name, array in zip(recipe.shapes, drawn, strict=True)
+        }
+
+    @classmethod
+    def own_batches(cls, count: int, batch_size: int, epochs: int, seed: int) -> list[np.ndarray]:
+        """The order in which `DataLoader(shuffle=True)` with a seeded generator goes."""
+        generator = torch.Generator().manual_seed(seed)
+        loader = DataLoader(range(count), batch_size, shuffle=True, generator=generator)  # type: ignore[arg-type]
+        return [batch.numpy() for _ in range(epochs) for batch in loader]
+
     def build(self) -> None:
         recipe = self.recipe
         self.dtype = getattr(torch, recipe.dtype)
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(recipe.sizes[:-1], recipe.sizes[1:], strict=True):
+        for n_in, n_out in pairwise(recipe.sizes):
             layers += [nn.Linear(n_in, n_out), ACTIVATIONS[recipe.activation]()]
         self.model = nn.Sequential(*layers[:-1]).to(self.device, self.dtype)  # logits come out
         self.loss = nn.CrossEntropyLoss()
+        if self.formulas:
+            self.loss = LOSSES[self.formulas.loss]
+            torch.set_float32_matmul_precision("high" if self.formulas.tf32 else "highest")
         self.parameters = dict(zip(recipe.shapes, self.model.parameters(), strict=True))
         self._reset_optimizer()
         self._resident: tuple = (None, None)
@@ -61,6 +103,19 @@ class Network(Backend):
                     {"params": parameters[1::2], "weight_decay": 0.0},
                 ]
                 self.optimizer = torch.optim.AdamW(groups, lr, betas, epsilon, fused=True)
+
+    def _imitate(self, formulas: Formulas, learning_rate: float) -> dict[str, float]:
+        """The `lr` and `eps` with which PyTorch's Adam makes the next step as `formulas` ask.
+
+        PyTorch computes lr/c₁ · m/(√v/√c₂ + eps) = lr·√c₂/c₁ · m/(√v + eps·√c₂), c = 1 - βᵗ. What
+        is asked for is lr·√k₂/k₁ · m/(√v + E) with corrections k, E being ε·√k₂ or the hat's ε.
+        """
+        recipe, t = self.recipe, self.updates + 1
+        c1, c2 = (1 - beta**t for beta in (recipe.beta1, recipe.beta2))
+        k1, k2 = (1 - beta**t for beta in formulas.correction_betas(recipe))
+        epsilon = recipe.epsilon * (math.sqrt(k2) if formulas.epsilon == "outside" else 1)
+        rate = learning_rate * (math.sqrt(k2) / k1) / (math.sqrt(c2) / c1)
+        return {"lr": rate, "eps": epsilon / math.sqrt(c2)}
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         """The array on the device: on the CPU the same memory, images in the model's dtype."""
@@ -116,8 +171,11 @@ class Network(Backend):
         if self.recipe.l2:
             squares = sum(p.square().sum() for p in self.parameters.values() if p.ndim == 2)
             loss = loss + self.recipe.l2 / 2 * squares
+        numbers = {"lr": learning_rate}
+        if self.formulas:
+            numbers = self._imitate(self.formulas, learning_rate)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group |= numbers
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping, Sequence
 
 from ..results import BackendResult, Results
 
@@ -66,4 +67,46 @@ def largest_difference(results: Results) -> float | None:
     measured = results["backends"].values()
     return max(
         (r["weights_difference"] for r in measured if "weights_difference" in r), default=None
+    )
+
+
+# --- What `explain` has found; each takes rows of `Explanation.to_dict` ---------------------------
+
+EXPLANATION_NOTE = (
+    "Step: the largest difference of a weight after so many updates; loss: of a batch's loss along "
+    "the training; both medians over the seeds. Accuracies: left minus right, in percentage "
+    "points, mean ± standard deviation over the seeds; reported: the training accuracy that each "
+    "program prints. Noise: no more than another seed does, or an interval that holds 0."
+)
+
+
+def points(values: Sequence[float]) -> str:
+    """`+0.31 ± 0.05`: mean and sample standard deviation over the seeds, in percentage points."""
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):+.2f}{spread}".replace("-", "−")
+
+
+def accuracy_words(values: Sequence[float], verdict: str) -> str:
+    """The difference with what can be said of it: `0`, `+0.31 ± 0.05`, `noise (−0.02 ± 0.11)`."""
+    if verdict == "none":
+        return "0"
+    return f"noise ({points(values)})" if verdict == "noise" else points(values)
+
+
+def explanation_columns(explanation: Mapping) -> tuple[str, ...]:
+    """The head of the table of rungs."""
+    steps = (f"step {step}" for step in explanation["ladder"][0]["weights"])
+    return ("aligned", "change", *steps, "loss", "test accuracy", "reported accuracy")
+
+
+def explanation_row(rung: Mapping) -> tuple[str, ...]:
+    """One rung's cells: what EXPLANATION_NOTE says, in the order of the columns."""
+    weights = (f"{statistics.median(values):.1e}" for values in rung["weights"].values())
+    return (
+        rung["title"],
+        rung["change"],
+        *weights,
+        f"{statistics.median(rung['loss']):.1e}",
+        accuracy_words(rung["accuracy"], rung["accuracy_verdict"]),
+        accuracy_words(rung["reported"], rung["reported_verdict"]),
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ..datasets import Entry
 from ..results import Results
 from ..verify import Comparison, Proof, verdict
-from .summary import COLUMNS, rows
+from .summary import COLUMNS, EXPLANATION_NOTE, explanation_columns, explanation_row, rows
 
 
 def epoch_line(entry: dict, epochs: int) -> str:
@@ -87,6 +87,28 @@ def _stretches(steps: int) -> list[tuple[int, int]]:
     """Steps 1, 2, then up to 5, 10, 20, 50, …: (first, last), both counted from 1."""
     ends = [e * 10**power for power in range(7) for e in (1, 2, 5) if e * 10**power < steps]
     return list(zip([1, *(end + 1 for end in ends)], [*ends, steps], strict=True))
+
+
+def print_explanation(explanation: Mapping) -> None:
+    """The ladder, the reverse and the conclusion, from `Explanation.to_dict`."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = _console()
+    columns = explanation_columns(explanation)
+    pair = f"{explanation['left']} and {explanation['right']} on {explanation['dataset']}"
+    for rungs, title, first in (
+        (explanation["ladder"], f"{pair}: aligned one after the other", "aligned"),
+        (explanation["undone"], "All aligned, one undone alone", "undone"),
+    ):
+        table = Table(title=escape(title), title_justify="left")
+        for i, column in enumerate((first, *columns[1:])):
+            table.add_column(column, justify="left" if i < 2 else "right")
+        for rung in rungs:
+            table.add_row(*map(escape, explanation_row(rung)))
+        console.print(table)
+    for paragraph in (EXPLANATION_NOTE, explanation["conclusion"]):
+        console.print(f"\n{escape(paragraph)}")
 
 
 def print_inventory(entries: Sequence[Entry]) -> None:
