@@ -40,6 +40,7 @@ def test_a_frameworks_own_formulas_spelt_out_are_its_own(name, digits):
     assert largest_difference(own.weights, spelt.weights) < 1e-13
 
 
+@pytest.mark.parametrize("framework", [n for n in AS_EVERYONE_WRITES_IT if n != "numpy"])
 @pytest.mark.parametrize("place", ["outside", "hat"])
 @pytest.mark.parametrize("betas", ["exact", "float32"])
 def test_every_framework_imitates_every_adam(framework, place, betas, digits):
@@ -50,6 +51,13 @@ def test_every_framework_imitates_every_adam(framework, place, betas, digits):
     for network in networks:
         _train(network, digits)
     assert largest_difference(*(network.weights for network in networks)) < 1e-13
+
+
+def test_a_backend_that_cannot_imitate_says_so():
+    recipe = Recipe(hidden=(16,))
+    formulas = Formulas("logits", "hat", "exact", tf32=False)
+    with pytest.raises(LockstepError, match="writes Adam and the loss in its own way alone"):
+        backend.load("jax")(recipe, recipe.initial_weights(), "cpu", formulas)
 
 
 def test_frameworks_agree_on_probabilities_that_are_clipped(digits):

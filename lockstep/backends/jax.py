@@ -19,6 +19,7 @@ from jax import lax
 
 from ..backend import Backend, Running, Step, optimizer_slots
 from ..batches import padded_runs
+from ..errors import LockstepError
 from ..recipe import Recipe, Weights
 
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}
@@ -123,6 +124,8 @@ class Network(Backend):
 
     def build(self) -> None:
         """Nothing but where to compute: the network is the functions above and its weights."""
+        if self.formulas:
+            raise LockstepError(f"{self.version()} writes Adam and the loss in its own way alone.")
         self.place = jax.devices(self.device)[0]
         self._resident: tuple = (None, None)
 
