@@ -54,9 +54,9 @@ class Finding:
     step: int
     tensor: str
     kind: str
-    difference: float
-    """The largest absolute difference in that tensor."""
-    relative: float
+    difference: float | None
+    """The largest absolute difference in that tensor; None where something is missing."""
+    relative: float | None
     """The same, relative to the tensor's largest number; for weights, to their largest move."""
     evidence: str
     names: tuple[str, ...]
@@ -77,30 +77,42 @@ class Finding:
 # --- How near is near -----------------------------------------------------------------------------
 
 
-def precision_of(arrays: Iterable[Array]) -> str:
-    """float32 if some array of more than a few numbers holds nothing that float32 cannot."""
-    for array in arrays:
-        if np.count_nonzero(array) >= 8 and np.array_equal(array, array.astype(np.float32)):
+def precision_of(recipe: Recipe, steps: Sequence[Seen]) -> str:
+    """float32 where the recipe asks for it, or where a tensor or the losses hold nothing longer."""
+    said = [array for seen in steps for array in seen.said.values()]
+    losses = np.array([array for array in said if not array.ndim])
+    by_chance = 4  # so many different numbers may happen to be short: 0, 1/32, …
+    for array in (losses, *(array for array in said if array.ndim)):
+        short = np.array_equal(array, array.astype(np.float32))
+        if short and len(np.unique(array)) > by_chance:
             return "float32"
-    return "float64"
+    return recipe.dtype
 
 
 class Nudged(Program):
     """The right program with honest rounding, exaggerated: what may differ without a mistake.
 
-    ReLU may fall on the other side of 0, and Adam makes a full step of a gradient that is nothing
-    but rounding: there the numbers of two right programs are far apart.
+    ReLU may fall on the other side of 0, Adam makes a full step of a gradient that is nothing but
+    rounding, and a probability near 1 is rounded as 1 is, however small its logarithm and P - Y:
+    there the numbers of two right programs are far apart.
     """
 
     def __init__(self, recipe: Recipe, size: float, seed: int) -> None:
         super().__init__(recipe)
         self.size, self.rng = size, np.random.default_rng(seed)
 
-    def nudged(self, X: Array) -> Array:
-        return X + self.size * np.abs(X).max() * self.rng.uniform(-1, 1, X.shape)
+    def nudged(self, X: Array, largest: float | None = None) -> Array:
+        largest = float(np.abs(X).max()) if largest is None else largest
+        return X + self.size * largest * self.rng.uniform(-1, 1, X.shape)
 
     def biased(self, Z: Array, b: Array) -> Array:
         return self.nudged(super().biased(Z, b))
+
+    def loss(self, Z: Array, y: Array) -> float:
+        return float(self.nudged(np.array(super().loss(Z, y)), largest=1.0))
+
+    def output_derivative(self, Z: Array, y: Array) -> Array:
+        return self.nudged(super().output_derivative(Z, y), largest=1 / len(y))
 
     def collected(self, gradients: Weights) -> Weights:
         return {name: self.nudged(g) for name, g in gradients.items()}
@@ -117,9 +129,7 @@ class Judge:
 
     def __init__(self, recipe: Recipe, steps: Sequence[Seen]) -> None:
         self.recipe, self.steps = recipe, steps
-        self.precision = precision_of(
-            array for seen in steps for array in seen.said.values() if array.ndim
-        )
+        self.precision = precision_of(recipe, steps)
         self.right = list(Program(recipe).run(steps))
         self.before: list[Weights] = []
         for seen in steps:
@@ -255,45 +265,51 @@ def finding(first: Difference, told: dict[str, str]) -> Finding:
         first.tensor,
         first.kind,
         off,
-        off / size if size else np.inf,
+        off / size if size else None,
         evidence(first),
         tuple(told),
         tuple(told.values()),
     )
 
 
-def _rounding(judge: Judge, bad: Sequence[str]) -> list[Mistake]:
+def _rounding(judge: Judge, bad: Sequence[str]) -> Sequence[Mistake]:
     """The short formats whose rounding explains all that differs.
 
     Two roundings are never equal in every bit, so this looks at sizes. Either every number that
     was said is one of the format's, and none is far off; or rounding the products' operands to the
     format leaves a tenth of the difference.
     """
-    distance = _distance(judge, bad, judge.right)
+    apart = _distances(judge, bad, judge.right)
     keys = ("gradients",) if "gradients" in bad else ("weights",)
     arrays = [a for seen in judge.steps for key, a in seen.said.items() if key[0] in keys]
     whole = [a for a in arrays if np.count_nonzero(a) >= 8]
     for form in FORMATS[:2]:
         if whole and all(np.array_equal(form.rounded(a), a) for a in whole):
-            return [RoundedOperands(judge.recipe, form)] if distance < 32 * form.unit else []
-    left = {
-        form: _distance(judge, bad, list(RoundedOperands(judge.recipe, form).run(judge.steps)))
-        for form in FORMATS
-    }
-    best = min(left.values())
-    if best > distance / CLEARLY or distance > 1:
+            near = max(apart.values()) < 32 * form.unit
+            return [RoundedOperands(judge.recipe, form)] if near else []
+    if max(apart.values()) > 1:
         return []
-    return [RoundedOperands(judge.recipe, form) for form in left if left[form] < 3 * best]
+    programs = [RoundedOperands(judge.recipe, form) for form in FORMATS]
+    return [program for program in programs if _closer(judge, bad, program, apart)]
 
 
-def _distance(judge: Judge, kinds: Sequence[str], numbers: Sequence[Numbers]) -> float:
-    """The largest relative distance, by root mean square, of a tensor from what was said."""
-    return max(
-        float(np.linalg.norm(said - numbers[i][key]) / (np.linalg.norm(numbers[i][key]) or 1))
-        for i, seen in enumerate(judge.steps)
-        for key, said in seen.said.items()
-        if key[0] in kinds
-    )
+def _closer(judge: Judge, bad: Sequence[str], program: Program, apart: dict[Key, float]) -> bool:
+    """Whether the program leaves a tenth of the distance, in every tensor that is off."""
+    left = _distances(judge, bad, list(program.run(judge.steps)))
+    near = TOLERANCE[judge.precision]
+    return all(left[key] < max(distance / CLEARLY, near) for key, distance in apart.items())
+
+
+def _distances(judge: Judge, kinds: Sequence[str], numbers: Sequence[Numbers]) -> dict[Key, float]:
+    """Each tensor's distance from what was said over all steps, relative, by root mean square."""
+    off: dict[Key, float] = {}
+    size: dict[Key, float] = {}
+    for seen, computed in zip(judge.steps, numbers, strict=True):
+        for key, said in seen.said.items():
+            if key[0] in kinds:
+                off[key] = off.get(key, 0.0) + float(((said - computed[key]) ** 2).sum())
+                size[key] = size.get(key, 0.0) + float((computed[key] ** 2).sum())
+    return {key: (off[key] / (size[key] or 1)) ** 0.5 for key in off}
 
 
 # --- In words -------------------------------------------------------------------------------------
@@ -399,7 +415,7 @@ def explain_training(
     if count != len(batches):
         where = f"training returned {count} losses for {len(batches)} batches"
         at = min(count, len(batches))
-        return [Finding(at, "", "loss", np.inf, np.inf, where, tuple(told), tuple(told.values()))]
+        return [Finding(at, "", "loss", None, None, where, tuple(told), tuple(told.values()))]
     if not told and _same_sum(recipe, batches, see, trained.still):
         told["order differs"] = (
             "the order differs: at learning rate 0 the losses are not those of the batches, yet "

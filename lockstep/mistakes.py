@@ -726,7 +726,9 @@ class OtherOptimizer(Mistake):
 
     @classmethod
     def variants(cls, case: Case) -> Iterator[Mistake]:
-        for optimizer in set(neural_networks.OPTIMIZERS) - {case.recipe.optimizer}:
+        own = case.recipe.optimizer
+        decay = {"adam", "adamw"} if own in ADAM else {own}  # which has mistakes of its own
+        for optimizer in sorted(set(neural_networks.OPTIMIZERS) - decay):
             yield cls(case.recipe, optimizer)
 
 
@@ -838,6 +840,11 @@ class EpsilonUnderRoot(WithOptimizer):
     sentence = "ε stands under the square root, √(v + ε), where it should stand beside it, √v + ε"
     optimizers = (*ADAM, "rmsprop")
 
+    @classmethod
+    def variants(cls, case: Case) -> Iterator[Mistake]:
+        if (case.recipe.optimizer, case.recipe.dialect) != ("rmsprop", "keras"):  # right there
+            yield from super().variants(case)
+
     def adam_direction(self, m: Array, v: Array, c1: float, c2: float) -> Array:
         return m / c1 / np.sqrt(v / c2 + self.recipe.epsilon)
 
@@ -850,6 +857,11 @@ class EpsilonBesideRoot(WithOptimizer):
     name = "epsilon beside the root"
     sentence = "ε stands beside the square root, √v + ε, where it should stand under it, √(v + ε)"
     optimizers = ("rmsprop",)
+
+    @classmethod
+    def variants(cls, case: Case) -> Iterator[Mistake]:
+        if case.recipe.dialect == "keras":  # right in the other
+            yield from super().variants(case)
 
     def root(self, v: Array) -> Array:
         return np.sqrt(v) + self.recipe.epsilon

@@ -171,9 +171,9 @@ def judge(given: Given, answers: dict[str, np.ndarray], result: dict) -> Verdict
         findings += [found for found in trained if not known & set(found.names)]
     if result["broken"] and not findings:
         raise LockstepError(result["broken"])
-    said = [array for seen in steps for array in seen.said.values()]
-    compared = len(said) + sum(key.startswith(("prepared", "train/")) for key in answers)
-    precision = diagnosis.precision_of(array for array in said if array.ndim)
+    compared = sum(len(seen.said) for seen in steps)
+    compared += sum(key.startswith(("prepared", "train/")) for key in answers)
+    precision = diagnosis.precision_of(recipe, steps)
     return Verdict(tuple(result["forms"]), precision, len(steps), compared, tuple(findings))
 
 
@@ -228,30 +228,29 @@ def _float64(weights: Weights) -> Weights:
 # --- In the file's own process --------------------------------------------------------------------
 
 
-class Broken(Exception):
-    """NaN or infinity came back; the message says where."""
-
-
 def _work(job: dict, tell: Callable[[dict], None]) -> dict:
     """Run the file over the steps; returns which forms it has, and leaves answers.npz."""
     path, folder = Path(job["file"]), Path(job["folder"])
     recipe = recipes.from_dict(job["recipe"])
     with np.load(folder / "given.npz", allow_pickle=False) as arrays:
         given = Given(recipe, arrays["images"], arrays["labels"], job["steps"])
+    sys.path.insert(0, str(path.parent))  # for what it imports from beside it
     own = Own(path, recipe)
-    answers: dict[str, np.ndarray] = {}
-    broken = None
-    try:
-        for key, array in own.answers(given):
-            if not np.isfinite(array).all():
-                raise Broken(f"{path.name} returns NaN or infinity in {_spoken(key)}.")
-            answers[key] = array
-    except Broken as error:
-        broken = str(error)
-        step = next(reversed(answers), "").partition("/")[0]
-        answers = {k: a for k, a in answers.items() if k.partition("/")[0] != step}
+    answers, broken = gathered(own, given)
     np.savez(folder / "answers.npz", **answers)  # type: ignore[arg-type]
     return {"forms": own.forms, "dialect": own.dialect, "broken": broken}
+
+
+def gathered(own: Own, given: Given) -> tuple[dict[str, np.ndarray], str | None]:
+    """All answers up to the first that is NaN or infinite, and where that was, in a sentence."""
+    answers: dict[str, np.ndarray] = {}
+    for key, array in own.answers(given):
+        if not np.isfinite(array).all():
+            step = key.partition("/")[0]
+            whole = {k: a for k, a in answers.items() if k.partition("/")[0] != step}
+            return whole, f"{own.path.name} returns NaN or infinity in {_spoken(key)}."
+        answers[key] = array
+    return answers, None
 
 
 def _spoken(key: str) -> str:
@@ -280,7 +279,6 @@ class Own:
             raise LockstepError(f"{self.path.name} is not a Python file: its name must end in .py.")
         module = importlib.util.module_from_spec(spec)
         sys.modules[self.path.stem] = module
-        sys.path.insert(0, str(self.path.parent))  # for what it imports from beside it
         with self.speaking():
             spec.loader.exec_module(module)
         return module

@@ -16,8 +16,9 @@ def lines(verdict: Verdict) -> list[str]:
     for finding in verdict.findings:
         where = WORDS.get(finding.kind, f"{finding.kind} of {finding.tensor}")
         step = f" at step {finding.step}" if finding.step else ""
-        off = f"off by {finding.difference:.3g}, {finding.relative:.3g} of its size"
-        said += ["", f"First wrong: {where}{step}, {off}.", f"Why: {finding.diagnosis}"]
+        off = "" if finding.difference is None else f", off by {finding.difference:.3g}"
+        off += "" if finding.relative is None else f", {finding.relative:.3g} of its size"
+        said += ["", f"First wrong: {where}{step}{off}.", f"Why: {finding.diagnosis}"]
     return said
 
 
