@@ -301,15 +301,17 @@ def _closer(judge: Judge, bad: Sequence[str], program: Program, apart: dict[Key,
 
 
 def _distances(judge: Judge, kinds: Sequence[str], numbers: Sequence[Numbers]) -> dict[Key, float]:
-    """Each tensor's distance from what was said over all steps, relative, by root mean square."""
-    off: dict[Key, float] = {}
-    size: dict[Key, float] = {}
+    """Each tensor's relative distance from what was said, by root mean square, the median step's.
+
+    (The last step, with its large logits, makes more of a rounding than the others do.)
+    """
+    found: dict[Key, list[float]] = {}
     for seen, computed in zip(judge.steps, numbers, strict=True):
-        for key, said in seen.said.items():
-            if key[0] in kinds:
-                off[key] = off.get(key, 0.0) + float(((said - computed[key]) ** 2).sum())
-                size[key] = size.get(key, 0.0) + float((computed[key] ** 2).sum())
-    return {key: (off[key] / (size[key] or 1)) ** 0.5 for key in off}
+        for key in (key for key in seen.said if key[0] in kinds):
+            off = ((seen.said[key] - computed[key]) ** 2).sum()
+            size = (computed[key] ** 2).sum() or 1
+            found.setdefault(key, []).append(float(np.sqrt(off / size)))
+    return {key: float(np.median(distances)) for key, distances in found.items()}
 
 
 # --- In words -------------------------------------------------------------------------------------
@@ -319,8 +321,9 @@ def evidence(first: Difference) -> str:
     """What the numbers show at the first difference, without a why."""
     where = f"at step {first.step}"
     if first.kind == "loss":
-        times = f", {first.said / first.right:.4g} times as much" if first.right else ""
-        return f"the loss is {first.said:.6g} {where}, where {first.right:.6g} is right{times}"
+        times = float(first.said / first.right) if first.right else 0.0
+        far = f", {times:.4g} times as much" if abs(times - 1) > 0.01 else ""
+        return f"the loss is {first.said:.9g} {where}, where {first.right:.9g} is right{far}"
     if first.before is None:
         what, said, right = f"the gradients of {first.tensor}", first.said, first.right
         nothing, opposite, verb = "are all 0", "have the opposite sign", "are"
@@ -341,13 +344,14 @@ def evidence(first: Difference) -> str:
 
 
 def _constant_ratio(said: Array, right: Array) -> float | None:
-    """said / right, if it is the same in every number that is not all but 0."""
+    """said / right, if it is the same in every number that is not all but 0, and clearly not 1."""
     clear = np.abs(right) > 1e-3 * np.abs(right).max()
     if not clear.any() or np.abs(said[~clear]).max(initial=0) > np.abs(said).max():
         return None
     ratios = said[clear] / right[clear]
     ratio = float(np.median(ratios))
-    return ratio if ratio and np.allclose(ratios, ratio, rtol=1e-3, atol=0) else None
+    tells = ratio and abs(ratio - 1) > 0.01
+    return ratio if tells and np.allclose(ratios, ratio, rtol=1e-3, atol=0) else None
 
 
 def _worst(first: Difference) -> str:
@@ -357,8 +361,8 @@ def _worst(first: Difference) -> str:
     differ = "differs" if first.before is not None else "differ"
     share = np.count_nonzero(off > off.max() / 1000) / off.size
     return (
-        f"{differ} in {share:.0%} of the numbers, most at {place}: {first.said[at]:.6g} where "
-        f"{first.right[at]:.6g} is right,"
+        f"{differ} in {share:.0%} of the numbers, most at {place}: {first.said[at]:.9g} where "
+        f"{first.right[at]:.9g} is right,"
     )
 
 

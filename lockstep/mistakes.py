@@ -8,7 +8,7 @@ the one that gives the same wrong numbers. To add a mistake, add a class.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -232,12 +232,10 @@ class Clipped(Mistake):
     def __init__(self, recipe: Recipe, kind: str, epsilon: float, blocks: bool) -> None:
         super().__init__(recipe)
         self.kind, self.epsilon, self.blocks = kind, epsilon, blocks
-        how = {"add": "ε = {} is added to the probabilities", "low": "clipped at {}"}
-        how["both"] = how["low"]
+        how = f"to which {epsilon:g} is added" if kind == "add" else f"clipped at {epsilon:g}"
         self.sentence = (
-            "the logarithm is taken of probabilities, "
-            + how[kind].format(f"{epsilon:g}")
-            + ": take log_softmax of the logits, and nothing needs clipping"
+            f"the logarithm is taken of probabilities {how}: take log_softmax of the logits, and "
+            "nothing needs clipping"
         )
 
     @classmethod
@@ -291,7 +289,9 @@ class SecondSoftmax(Mistake):
             return super().output_derivative(Z, y)
         P = neural_networks.softmax(Z)
         dP = super().output_derivative(P, y)
-        return P * (dP - (dP * P).sum(axis=1, keepdims=True)) if self.derivative[0] == "c" else dP
+        if self.derivative == "short":
+            return dP
+        return P * (dP - (dP * P).sum(axis=1, keepdims=True))
 
 
 @mistake
@@ -879,7 +879,7 @@ class EpsilonOtherDialect(WithOptimizer):
     def adam_direction(self, m: Array, v: Array, c1: float, c2: float) -> Array:
         keras = self.recipe.dialect == "keras"
         inside, outside = (np.sqrt(c2), 1.0) if keras else (1.0, np.sqrt(c2))
-        return outside / c1 * m / (np.sqrt(v) / (inside) + self.recipe.epsilon)
+        return outside / c1 * m / (np.sqrt(v) / inside + self.recipe.epsilon)
 
 
 @mistake
@@ -887,9 +887,7 @@ class OtherEpsilon(Mistake):
     VALUES = (0.0, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)
 
     def __init__(self, recipe: Recipe, epsilon: float) -> None:
-        import dataclasses
-
-        super().__init__(dataclasses.replace(recipe, epsilon=epsilon or np.finfo(float).tiny))
+        super().__init__(replace(recipe, epsilon=epsilon or np.finfo(float).tiny))
         self.name = f"epsilon {epsilon:g}"
         self.sentence = f"ε is {epsilon:g}, the recipe's is {recipe.epsilon:g}"
 

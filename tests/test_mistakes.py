@@ -135,6 +135,17 @@ PLANTED = {
         ],
         "", 1, "second softmax",
     ),
+    "softmax over the batch": (
+        {}, [("E.sum(axis=1, keepdims=True)", "E.sum(axis=0, keepdims=True)"),
+             ("Z.max(axis=1, keepdims=True)", "Z.max(axis=0, keepdims=True)")],
+        "", 1, "softmax over the batch",
+    ),
+    "Adam's t counts tensors": (
+        ADAM,
+        [("    kept = memory.set", "    global t\n    t += 1\n    kept = memory.set"),
+         ("    global t\n    t += 1\n    X, y", "    X, y")],
+        W1, 1, "Adam's t counts tensors",
+    ),
     "no off-diagonal": ({}, [(DZ, "dZ = -Y / P / N * P * (1 - P)")],
                         W1, 1, "softmax's derivative without the off-diagonal"),
     "derivative missing": ({}, [("dZ = dA * g_derivative(A[i])", "dZ = dA")],
