@@ -162,13 +162,13 @@ def judge(given: Given, answers: dict[str, np.ndarray], result: dict) -> Verdict
         findings += diagnosis.explain_inputs(answers["prepared"], images)
         images = answers["prepared"].astype(float)
     steps = _seen(given, images, answers)
-    findings += diagnosis.explain(recipe, steps) if steps else []
-    if "train" in result["forms"]:
-        known = {name for finding in findings for name in finding.names}
-        trained = diagnosis.explain_training(
-            recipe, given.training_batches, _see_training(given, images), _trained(answers)
+    wrong_steps = diagnosis.explain(recipe, steps) if steps else []
+    findings += wrong_steps
+    if "train" in result["forms"] and not wrong_steps:  # else it would repeat the steps' mistake
+        see = _see_training(given, images)
+        findings += diagnosis.explain_training(
+            recipe, given.training_batches, see, _trained(answers)
         )
-        findings += [found for found in trained if not known & set(found.names)]
     if result["broken"] and not findings:
         raise LockstepError(result["broken"])
     compared = sum(len(seen.said) for seen in steps)

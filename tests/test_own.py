@@ -152,6 +152,13 @@ def test_what_came_before_nan_is_still_explained(tmp_path, digits):
     assert verdict.findings[0].names == ("mean over the batch missing",)
 
 
+def test_training_is_judged_once_its_steps_are_right(tmp_path, digits):
+    batches = ("    for batch in batches:\n", "    for batch in batches[::-1]:\n")
+    wrong = source(RECIPE, (" = (P - Y) / N", " = P - Y"), batches, train=True)
+    (first,) = judged(tmp_path / "my_network.py", wrong, RECIPE, digits).findings
+    assert first.names == ("mean over the batch missing",)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_class_of_the_contract(optimizer, tmp_path, digits):
     recipe = Recipe(hidden=(16,), optimizer=optimizer, dtype="float64")
