@@ -7,11 +7,14 @@ line on its stdout, the last of which is {"event": "finished", "result": …} or
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -30,29 +33,43 @@ class WorkerFailed(Exception):
 
 
 def run(job: dict, tell: Callable[[dict], None]) -> Any:
-    """Do a job in a fresh Python process; returns its result, raises WorkerFailed.
+    """Do a task of this package with one backend; returns its result, raises WorkerFailed.
 
     A job is what `job` makes, and what its task wants besides. The task is a module of this package
     with a function `work(job, network_class, data, tell) -> result`.
     """
+    return send(__name__, job, tell)
+
+
+def send(
+    module: str, job: dict, tell: Callable[[dict], None], time_limit: float | None = None
+) -> Any:
+    """Do a job by the module's `main`, which calls `serve`, in a fresh Python process.
+
+    Returns its result; raises WorkerFailed, also when it takes more than `time_limit` seconds.
+    """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lockstep.worker"],
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
             encoding="utf-8",
             **_own_process_group(),
         )
+        alarm = _Alarm(process, time_limit)
         try:
             event = _converse(process, job, tell)
         finally:  # also when interrupted: no orphan goes on training
-            process.kill()
+            alarm.timer.cancel()
+            _end(process)
             process.wait()
         if event.get("event") == "finished":
             return event["result"]
         if event.get("event") == "failed":
             raise WorkerFailed(event["message"])
+        if alarm.rang:
+            raise WorkerFailed(f"it was not done after {time_limit:g} s and was stopped")
         raise WorkerFailed(_epitaph(process.returncode, stderr))
 
 
@@ -83,6 +100,28 @@ def _own_process_group() -> dict:
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}
+
+
+class _Alarm:
+    """Ends a process when its time is over; without a limit it never rings."""
+
+    def __init__(self, process: subprocess.Popen, seconds: float | None) -> None:
+        self.process, self.rang = process, False
+        self.timer = threading.Timer(seconds or 0, self.ring)
+        if seconds is not None:
+            self.timer.start()
+
+    def ring(self) -> None:
+        self.rang = True
+        _end(self.process)
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Kill it, and what it has started itself, which would keep our pipe open."""
+    if process.returncode is None and sys.platform != "win32":
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 def _epitaph(code: int, stderr) -> str:
@@ -127,6 +166,11 @@ def _work(job: dict, tell: Callable[[dict], None]) -> dict:
 
 
 def main() -> int:
+    """Do one task with one backend."""
+    return serve(_work)
+
+
+def serve(work: Callable[[dict, Callable[[dict], None]], dict]) -> int:
     """Read one job from stdin, do it, tell how it went on the stdout that we were given."""
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -137,7 +181,7 @@ def main() -> int:
 
     job = json.load(sys.stdin)
     try:
-        tell({"event": "finished", "result": _work(job, tell)})
+        tell({"event": "finished", "result": work(job, tell)})
     except LockstepError as error:
         tell({"event": "failed", "message": str(error)})
     except BrokenPipeError:
