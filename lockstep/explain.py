@@ -201,7 +201,7 @@ def undone(own: Program, left: Program, right: Program, cuda: bool = False) -> l
     if own.weights != "numpy":  # by hand, softmax and logarithm cancel: there is nothing to clip
         clipped = _replace(left, "loss", "clipped")
         change = _change("loss", left, clipped)
-        rungs.append(Rung("clipped", "loss, clipped", change, clipped, right))
+        rungs.append(Rung("clipped", "clipped loss", change, clipped, right))
     return rungs
 
 
@@ -405,7 +405,7 @@ def _start(found: Explanation) -> str:
     }[found.accuracy_verdict(first)]
     return (
         f"As everyone writes them, the programs in {found.left} and {found.right} end "
-        f"{found.steps} steps of {found.data} ({seeds}) with a weight {first.apart:.2g} "
+        f"{found.steps} steps of {found.data}, from {seeds}, with a weight {first.apart:.2g} "
         f"apart; {found.left}'s test accuracy is {accuracy} points from {found.right}'s, {judged}."
     )
 

@@ -344,7 +344,7 @@ def test_the_verdict_by_hand(differences, by_seed, word):
 
 
 def test_chance_is_seldom_called_an_effect():
-    """A verdict of a thousand differences that are pure chance: one in a hundred at most."""
+    """A thousand differences that are pure chance: at most one in twenty is taken for more."""
     rng = np.random.default_rng(0)
     words = [
         verdict(list(rng.normal(0, 0.15, 3)), tuple(rng.normal(97, 0.15, 3))) for _ in range(1000)
