@@ -13,6 +13,7 @@ from . import results, train, worker
 from .backend import REFERENCE
 from .backends.numpy import Network
 from .datasets import Dataset, scale
+from .errors import LockstepError, TrainingFailed
 from .progress import Progress
 from .recipe import Recipe, Weights, largest_difference
 from .results import BackendResult, Results
@@ -31,26 +32,31 @@ def compare(
     """Train every backend in its own process, one after the other; returns results and folder.
 
     With `repeats` every backend trains again with the next seeds, the backends taking turns, so
-    that a machine that slows down slows all of them. A backend that fails is in `failures`.
+    that a machine that slows down slows all of them. A backend that fails is in `failures`; if all
+    fail, no run is left. NumPy stays on the CPU beside others on a GPU.
     """
     progress = progress or Progress.quiet()
     name = name or f"{data.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     with results.new_run(out, name) as folder:
         scratch = folder / "first-epoch"
         found: dict[str, list[BackendResult]] = {backend: [] for backend in backends}
-        failures: dict[str, str] = {}
+        failures: dict[str, worker.WorkerFailed] = {}
         with progress:
             for repeat in range(repeats):
                 seeded = dataclasses.replace(recipe, seed=recipe.seed + repeat)
                 for backend in (b for b in backends if b not in failures):
                     progress.start(backend, seeded, repeat, repeats)
-                    job = _job(backend, seeded, data, device, folder, keep=repeat == 0)
+                    own = "cpu" if backend == REFERENCE and len(backends) > 1 else device
+                    job = _job(backend, seeded, data, own, folder, keep=repeat == 0)
                     try:
                         found[backend].append(worker.run(job, progress.event))
                         progress.done()
                     except worker.WorkerFailed as error:
-                        failures[backend] = str(error)
+                        failures[backend] = error
                         progress.failed(str(error))
+        if len(failures) == len(backends):
+            kind = LockstepError if all(e.unusable for e in failures.values()) else TrainingFailed
+            raise kind(" ".join(f"{name} failed: {error}" for name, error in failures.items()))
         measured = {b: _combine(runs) for b, runs in found.items() if runs and b not in failures}
         if set(measured) - {REFERENCE}:
             progress.note("Holding the weights after the first epoch against NumPy's …")
@@ -71,15 +77,14 @@ def compare(
             "recipe": recipe.to_dict(),
             "environment": results.environment(),
             "backends": measured,
-            "failures": failures,
+            "failures": {name: str(error) for name, error in failures.items()},
         }
         shutil.rmtree(scratch, ignore_errors=True)
         results.write_json(folder / "results.json", run)
-        if measured:
-            from .report import page
+        from .report import page
 
-            progress.note("Drawing the report …")
-            page.write(run, folder)
+        progress.note("Drawing the report …")
+        page.write(run, folder)
     return run, out / name
 
 

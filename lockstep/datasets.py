@@ -188,9 +188,16 @@ def find(name: str, data_dir: str | Path | None = None) -> Path | None:
             )
         return found
     if os.environ.get("LOCKSTEP_DATA"):
-        found = _holder(name, _existing(Path(os.environ["LOCKSTEP_DATA"]), "LOCKSTEP_DATA"))
+        folder = _existing(Path(os.environ["LOCKSTEP_DATA"]), "LOCKSTEP_DATA")
+        found = _holder(name, folder)
         if found is not None:
             return found
+        title = SOURCES[name].title
+        print(
+            f"NOTE: LOCKSTEP_DATA names {folder}, which has not all four files of {title}; looking "
+            "elsewhere.",
+            file=sys.stderr,
+        )
     return _holder(name, cache_folder(name))
 
 
@@ -260,22 +267,24 @@ def parse(content: bytes, file: str, path: Path) -> np.ndarray:
     return labels
 
 
-def check_hash(name: str, file: str, path: Path, raw: bytes, content_sha256: str) -> bool:
-    """Raise if the file is not the published one; False where no hash of it is published."""
+def check_hash(name: str, file: str, path: Path, raw: bytes, content_sha256: str) -> None:
+    """Raise if the file is not the published one."""
     source = SOURCES[name]
     if file in source.content_sha256:
         known, found, what = source.content_sha256[file], content_sha256, "content"
-    elif path.suffix == ".gz":
+    else:
         known, found = source.archive_sha256[file], hashlib.sha256(raw).hexdigest()
         what = "archive"
-    else:
-        return False
+        if not raw.startswith(idx.GZIP):
+            raise LockstepError(
+                f"{path} cannot be checked: of {source.title} only the .gz files have a published "
+                "hash; keep those."
+            )
     if found != known:
         raise LockstepError(
             f"{path} is not {source.title}'s: the SHA-256 of its {what} is {found[:12]}…, "
             f"published is {known[:12]}…; remove it and fetch it again."
         )
-    return True
 
 
 class Entry(NamedTuple):
@@ -304,16 +313,19 @@ def _entry(name: str, title: str, file: str, path: Path | None) -> Entry:
         raw = idx.read_bytes(path)
         content = idx.content_of(raw, path)
         parse(content, file, path)
-        known = check_hash(name, file, path, raw, hashlib.sha256(content).hexdigest())
+        check_hash(name, file, path, raw, hashlib.sha256(content).hexdigest())
     except LockstepError as error:
         return Entry(title, file, path, str(error), True)
-    return Entry(title, file, path, "hash holds" if known else "no published hash", False)
+    return Entry(title, file, path, "hash holds", False)
 
 
 def _existing(folder: Path, origin: str) -> Path:
-    if not folder.is_dir():
-        raise LockstepError(f"{origin} names {folder}, which is not a folder.")
-    return folder
+    try:
+        if folder.is_dir():
+            return folder
+    except OSError:  # a name that is too long, say
+        pass
+    raise LockstepError(f"{origin} names {folder}, which is not a folder.")
 
 
 def _holder(name: str, folder: Path) -> Path | None:

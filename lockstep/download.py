@@ -36,6 +36,10 @@ def fetch(name: str, folder: Path) -> Path:
     source = datasets.SOURCES[name]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _mirrors(source)  # without a network it would not have helped
+        raise LockstepError(f"Cannot write into {folder}: {reason(error)}.") from None
+    try:
         with FileLock(folder / ".lock"):
             wanted = [file for file in datasets.FILES if datasets.locate(folder, file) is None]
             if wanted:
@@ -46,6 +50,14 @@ def fetch(name: str, folder: Path) -> Path:
 
 
 def _fetch_files(name: str, source: datasets.Source, wanted: list[str], folder: Path) -> None:
+    mirrors = _mirrors(source)
+    print(f"Downloading {source.title}, about {source.megabytes} MB, to {folder}", file=sys.stderr)
+    for file in wanted:
+        _fetch_file(name, source, file, mirrors, folder)
+
+
+def _mirrors(source: datasets.Source) -> list[str]:
+    """The mirrors that answer, of which there must be one."""
     mirrors = _answering(source.mirrors)
     if not mirrors:
         hosts = ", ".join(_host(mirror) for mirror in source.mirrors)
@@ -53,9 +65,7 @@ def _fetch_files(name: str, source: datasets.Source, wanted: list[str], folder: 
             f"{source.title} is not on this machine, and no mirror answers ({hosts}). Connect to a "
             "network, or name a folder that has its four files with --data-dir or LOCKSTEP_DATA."
         )
-    print(f"Downloading {source.title}, about {source.megabytes} MB, to {folder}", file=sys.stderr)
-    for file in wanted:
-        _fetch_file(name, source, file, mirrors, folder)
+    return mirrors
 
 
 def _answering(mirrors: tuple[str, ...]) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable
 
 FAILED = 1  # the work was done and did not succeed everywhere
@@ -15,15 +17,23 @@ INTERRUPTED = 130  # Ctrl-C, by the shell's convention 128 + SIGINT
 class LockstepError(Exception):
     """Input that cannot be used. The message is the sentence the user reads."""
 
+    exit_code = UNUSABLE
+
+
+class TrainingFailed(LockstepError):
+    """The input was fine, and still nothing could be trained."""
+
+    exit_code = FAILED
+
 
 def one_of(known: Iterable[str], name: str, what: str) -> str:
     """Return `name` if it is known, else raise with the nearest known name."""
     known = list(known)
     if name in known:
         return name
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
-    raise LockstepError(f"There is no {what} {name!r}; {hint}")
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise LockstepError(f"There is no {what} {name!r}{hint} Known: {', '.join(known)}.")
 
 
 def reason(error: OSError) -> str:
@@ -33,14 +43,31 @@ def reason(error: OSError) -> str:
 
 def exit_code(command: Callable[[], int | None]) -> int:
     """Run a command and turn how it ended into an exit code and at most one line on stderr."""
+    _end_as_if_interrupted()
     try:
         return command() or 0
     except LockstepError as error:
-        print(f"lockstep: {error}", file=sys.stderr)
-        return UNUSABLE
+        return _complain(str(error), error.exit_code)
+    except MemoryError:
+        return _complain("There is not enough memory for this; choose something smaller.", FAILED)
     except KeyboardInterrupt:
         print("\nlockstep: interrupted; nothing unfinished was kept.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # `lockstep … | head`: the reader has left, which is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        return _complain(f"Cannot read or write{where}: {reason(error)}.", UNUSABLE)
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"lockstep: {sentence}", file=sys.stderr)
+    return code
+
+
+def _end_as_if_interrupted() -> None:
+    """Let a `kill` or a closed terminal clean up as Ctrl-C does; exit code 128 + the signal."""
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
+            signal.signal(getattr(signal, name), lambda number, frame: sys.exit(128 + number))

@@ -16,6 +16,7 @@ import numpy as np
 from .errors import LockstepError, reason
 
 UNSIGNED_BYTE = 8
+GZIP = b"\x1f\x8b"
 LARGEST = 1 << 30
 """Bytes; no file of these datasets comes near, and a gzip bomb stops here."""
 
@@ -23,19 +24,26 @@ LARGEST = 1 << 30
 def read_bytes(path: Path) -> bytes:
     """The file as it lies on disk, or one sentence why it cannot be read."""
     try:
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise LockstepError(
+                f"{path} has {size:,} bytes; no file of these datasets has so many."
+            )
         return path.read_bytes()
     except OSError as error:
         raise LockstepError(f"Cannot read {path}: {reason(error)}.") from None
 
 
 def content_of(raw: bytes, path: Path) -> bytes:
-    """The content of a file's bytes, decompressed where the file's name ends in .gz."""
-    return gunzip(raw, path) if path.suffix == ".gz" else raw
+    """The content of a file's bytes, decompressed if they are gzip, as `.gz` promises they are."""
+    return gunzip(raw, path) if path.suffix == ".gz" or raw.startswith(GZIP) else raw
 
 
 def gunzip(raw: bytes, path: Path) -> bytes:
     """Decompress, or say why it cannot be done; `path` only names the file in that sentence."""
-    if raw[:2] != b"\x1f\x8b":
+    if not raw:
+        raise LockstepError(f"{path} is empty; fetch it again.")
+    if not raw.startswith(GZIP):
         raise LockstepError(
             f"{path} is not gzip, though its name ends in .gz; rename it if it is the plain file, "
             "or fetch it again."

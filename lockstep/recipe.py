@@ -145,6 +145,10 @@ class Recipe:
         return {**dataclasses.asdict(self), "hidden": list(self.hidden)}
 
 
+LARGEST = 1e15
+"""No number of a recipe comes near; larger whole ones overflow what is made of them."""
+
+
 def _require(
     name: str,
     value: Any,
@@ -155,7 +159,8 @@ def _require(
 ) -> None:
     """Raise one sentence unless the value is a number within the bounds."""
     kind = int if whole else (int, float)
-    good = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+    good = isinstance(value, kind) and not isinstance(value, bool)
+    good = good and abs(value) < LARGEST and math.isfinite(value)
     if good and least <= value and above < value < below:
         return
     bounds = [f"at least {least:g}"] if least > -math.inf else []
@@ -182,13 +187,13 @@ def from_dict(values: dict, source: str = "the recipe") -> Recipe:
 def read_toml(path: str | Path) -> dict:
     """The settings of a recipe file; every key is a field of Recipe."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # Windows writes a BOM
     except (OSError, UnicodeDecodeError) as error:
         why = reason(error) if isinstance(error, OSError) else "it is not UTF-8 text"
         raise LockstepError(f"Cannot read the recipe {path}: {why}.") from None
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # beside TOMLDecodeError: 5,000 digits, "[[[["
         raise LockstepError(f"The recipe {path} is not valid TOML: {error}.") from None
 
 

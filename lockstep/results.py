@@ -166,16 +166,38 @@ def peak_rss_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def check_free(out: Path, name: str) -> Path:
+    """The folder that a run of this name will be, if it may be called so and is not there yet."""
+    if not name or Path(name).name != name or name.startswith("."):
+        raise LockstepError(f"A run cannot be called {name!r}; use a plain folder name.")
+    final = out / name
+    try:
+        str(final).encode()
+        exists = final.exists()
+    except UnicodeEncodeError:
+        raise LockstepError(f"{str(final)!r} is not a name in UTF-8; use a plain one.") from None
+    except OSError as error:
+        raise LockstepError(f"A run cannot be called {final}: {reason(error)}.") from None
+    if exists:
+        raise LockstepError(f"The run {final} exists already; choose another --name, or remove it.")
+    if out.exists() and not out.is_dir():
+        raise LockstepError(f"Cannot write into {out}: it is not a folder.")
+    return final
+
+
 @contextlib.contextmanager
 def new_run(out: Path, name: str) -> Iterator[Path]:
     """A folder to write a run into; it gets its name when the block ends well, else it is gone."""
-    if not name or Path(name).name != name or name.startswith("."):
-        raise LockstepError(f"A run cannot be called {name!r}; use a plain folder name.")
-    final, partial = out / name, out / f".{name}.{os.getpid()}.partial"
-    if final.exists():
-        raise LockstepError(f"The run {final} exists already; choose another --name, or remove it.")
+    final = check_free(out, name)
+    partial = out / f".{name}.partial"
     try:
-        partial.mkdir(parents=True)
+        out.mkdir(parents=True, exist_ok=True)
+        partial.mkdir()
+    except FileExistsError:
+        raise LockstepError(
+            f"Another run is being written as {final}; choose another --name. If none is, remove "
+            f"what it has left: {partial}."
+        ) from None
     except OSError as error:
         raise LockstepError(f"Cannot write into {out}: {reason(error)}.") from None
     try:

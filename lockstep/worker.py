@@ -29,7 +29,11 @@ if TYPE_CHECKING:  # the worker counts NumPy's import as the framework's
 
 
 class WorkerFailed(Exception):
-    """The backend could not be trained; the message says why."""
+    """The job could not be done; the message says why, `unusable` whether its input is to blame."""
+
+    def __init__(self, message: str, unusable: bool = False) -> None:
+        super().__init__(message)
+        self.unusable = unusable
 
 
 def run(job: dict, tell: Callable[[dict], None]) -> Any:
@@ -64,10 +68,12 @@ def send(
             alarm.timer.cancel()
             _end(process)
             process.wait()
+            for pipe in filter(None, (process.stdin, process.stdout)):
+                pipe.close()
         if event.get("event") == "finished":
             return event["result"]
         if event.get("event") == "failed":
-            raise WorkerFailed(event["message"])
+            raise WorkerFailed(event["message"], event.get("unusable", False))
         if alarm.rang:
             raise WorkerFailed(f"it was not done after {time_limit:g} s and was stopped")
         raise WorkerFailed(_epitaph(process.returncode, stderr))
@@ -77,8 +83,8 @@ def _converse(process: subprocess.Popen, job: dict, tell: Callable[[dict], None]
     """Send the job, pass events on; the last event, or {} if the worker died without one."""
     assert process.stdin and process.stdout
     try:
-        process.stdin.write(json.dumps(job))
-        process.stdin.close()
+        process.stdin.write(json.dumps(job) + "\n")
+        process.stdin.flush()  # and stays open: the worker takes its end for ours
     except BrokenPipeError:
         return {}
     event: dict = {}
@@ -170,6 +176,12 @@ def main() -> int:
     return serve(_work)
 
 
+def _end_with_the_parent() -> None:
+    """Wait for the end of stdin, which comes when the parent has gone, however it went."""
+    sys.stdin.read()
+    os._exit(1)
+
+
 def serve(work: Callable[[dict, Callable[[dict], None]], dict]) -> int:
     """Read one job from stdin, do it, tell how it went on the stdout that we were given."""
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
@@ -179,11 +191,12 @@ def serve(work: Callable[[dict, Callable[[dict], None]], dict]) -> int:
         events.write(json.dumps(event) + "\n")
         events.flush()
 
-    job = json.load(sys.stdin)
+    job = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
         tell({"event": "finished", "result": work(job, tell)})
     except LockstepError as error:
-        tell({"event": "failed", "message": str(error)})
+        tell({"event": "failed", "message": str(error), "unusable": True})
     except BrokenPipeError:
         return 1  # nobody listens any more
     except Exception as error:  # the framework's own failure, passed on in its own words
