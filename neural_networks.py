@@ -1,4 +1,4 @@
-"""One neural network by hand: forward, loss, backward, update, in NumPy and nothing else.
+"""One neural network by hand: forward, loss, backward, update; the network is NumPy alone.
 
 A batch X of N digits runs through dense layers and comes out as one number, the loss; the chain
 rule carries the loss back to every weight; an optimizer moves the weights a little; again.
@@ -13,7 +13,8 @@ For the two-layer network of the course, where dW1 means the derivative of the l
                                                 dW1 = Xᵀ·dZ1                      (784, 128)
                                                 db1 = sum of dZ1 over the batch   (128,)
 
-`python neural_networks.py` trains it on MNIST; `--help` lists what can be changed.
+`python neural_networks.py` trains it on MNIST, and borrows the loading and the pictures from
+Lockstep; `--help` lists what can be changed.
 """
 
 from __future__ import annotations
@@ -373,9 +374,8 @@ class Adam(Optimizer):
         if self.weight_decay:
             for W in network.W:
                 W *= 1 - self.learning_rate * self.weight_decay
-        # In place, with one scratch array: new arrays for every product would cost a third more.
-        scratch = self.remember("scratch", network)
-        np.subtract(g, m, out=scratch)
+        # In place, in one scratch array: new arrays for every product would cost a third more.
+        scratch = g - m
         scratch *= 1 - self.beta1
         m += scratch  # m + (1 - β₁)(g - m)
         np.multiply(g, g, out=scratch)
@@ -485,9 +485,12 @@ def check_gradients(
 
 
 def parse_arguments(arguments: list[str] | None = None):
+    """The program's flags, as an argparse.Namespace."""
     import argparse
 
-    parser = argparse.ArgumentParser(
+    from lockstep.cli import Parser
+
+    parser = Parser(
         prog="neural_networks.py",
         description="Train a network by hand on MNIST: tanh, softmax, cross-entropy, mini-batch "
         "gradient descent, every derivative written out.",
@@ -511,7 +514,7 @@ def train_course_network(options) -> None:
     """Load, train, evaluate after each epoch, show the result, save the pictures."""
     from pathlib import Path
 
-    from lockstep import batches, datasets, metrics, recipe
+    from lockstep import batches, datasets, metrics, recipe, results
     from lockstep.report import figures, text
 
     settings = recipe.Recipe(
@@ -524,6 +527,7 @@ def train_course_network(options) -> None:
         epochs=options.epochs,
         seed=options.seed,
     )
+    results.require_folder(Path(options.out))
     data = datasets.load(data_dir=options.data_dir)
     X, y = datasets.scale(data.train.images), data.train.labels
     X_test, y_test = datasets.scale(data.test.images), data.test.labels
@@ -540,6 +544,7 @@ def train_course_network(options) -> None:
         train = metrics.evaluate(network.forward(X), y)
         test = metrics.evaluate(network.forward(X_test), y_test)
         history.append(metrics.history_entry(epoch, train, test))
+        metrics.require_numbers(history[-1], settings.learning_rate)
         print(text.epoch_line(history[-1], settings.epochs))
 
     matrix = metrics.confusion_matrix(network.forward(X_test), y_test, settings.classes)
@@ -556,8 +561,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command: parse, train; bad input is one sentence and exit code 2, Ctrl-C 130."""
     from lockstep.errors import exit_code
 
-    options = parse_arguments(arguments)
-    return exit_code(lambda: train_course_network(options))
+    return exit_code(lambda: train_course_network(parse_arguments(arguments)))
 
 
 if __name__ == "__main__":

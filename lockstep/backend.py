@@ -255,11 +255,16 @@ def installed() -> tuple[str, ...]:
     return tuple(name for name in names() if importlib.util.find_spec(name))
 
 
-def load(name: str) -> type[Backend]:
-    """The backend's class; imports its framework."""
+def require(name: str) -> None:
+    """Raise unless the backend exists and its framework is installed."""
     one_of(names(), name, "backend")
     if name not in installed():
         raise LockstepError(f"{name} is not installed here; {install_command([name])} adds it.")
+
+
+def load(name: str) -> type[Backend]:
+    """The backend's class; imports its framework."""
+    require(name)
     return importlib.import_module(f".backends.{name}", __package__).Network
 
 

@@ -24,7 +24,7 @@ def compare(
     backends: tuple[str, ...],
     data: Dataset,
     out: Path,
-    name: str | None = None,
+    name: str,
     device: str = "auto",
     repeats: int = 1,
     progress: Progress | None = None,
@@ -36,7 +36,6 @@ def compare(
     fail, no run is left. NumPy stays on the CPU beside others on a GPU.
     """
     progress = progress or Progress.quiet()
-    name = name or f"{data.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     with results.new_run(out, name) as folder:
         scratch = folder / "first-epoch"
         found: dict[str, list[BackendResult]] = {backend: [] for backend in backends}

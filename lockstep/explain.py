@@ -9,7 +9,6 @@ done from several seeds, because a different seed is a difference too.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -479,14 +478,13 @@ def run_explain(
     recipe: Recipe,
     data: Dataset,
     out: Path,
-    name: str | None = None,
+    name: str,
     seeds: int = 3,
     steps: int | None = None,
     device: str = "cpu",
     tell: Callable[[str], None] = lambda line: None,
 ) -> tuple[Explanation, Path]:
     """Explain, and leave explain.json and figures/explain.{png,svg}; returns also the folder."""
-    name = name or f"explain-{left}-{right}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     with results.new_run(out, name) as folder:
         found = explain(left, right, recipe, data, seeds, steps, device, tell)
         content = found.to_dict() | {"environment": results.environment()}

@@ -8,6 +8,8 @@ import numpy as np
 
 from neural_networks import cross_entropy
 
+from .errors import LockstepError
+
 
 class Score(NamedTuple):
     """Mean cross-entropy in nats, and the share of examples that are right."""
@@ -37,6 +39,16 @@ def precision_recall(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     right = np.diag(matrix).astype(float)
     answered, present = matrix.sum(axis=0), matrix.sum(axis=1)
     return right / np.maximum(answered, 1), right / np.maximum(present, 1)
+
+
+def require_numbers(entry: dict, learning_rate: float) -> None:
+    """Raise if a loss of this row of a history is no longer a number."""
+    losses = [value for key, value in entry.items() if key.endswith("loss")]
+    if not np.isfinite(losses).all():
+        raise LockstepError(
+            f"The loss is no longer a number in epoch {entry['epoch']}: the training diverged; "
+            f"lower the learning rate, which is {learning_rate:g}."
+        )
 
 
 def history_entry(epoch: int, train: Score, test: Score) -> dict:

@@ -180,9 +180,15 @@ def check_free(out: Path, name: str) -> Path:
         raise LockstepError(f"A run cannot be called {final}: {reason(error)}.") from None
     if exists:
         raise LockstepError(f"The run {final} exists already; choose another --name, or remove it.")
-    if out.exists() and not out.is_dir():
-        raise LockstepError(f"Cannot write into {out}: it is not a folder.")
+    require_folder(out)
     return final
+
+
+def require_folder(out: Path) -> None:
+    """Raise if this is something other than a folder, or if it cannot become one."""
+    place = next(path for path in (out, *out.resolve().parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise LockstepError(f"Cannot write into {out}: {place} is not a folder to write into.")
 
 
 @contextlib.contextmanager

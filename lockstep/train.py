@@ -13,7 +13,6 @@ import numpy as np
 from . import batches, metrics, schedules
 from .backend import Backend
 from .datasets import Dataset, Split, scale
-from .errors import LockstepError
 from .recipe import Recipe, Weights, weights_sha256
 from .results import BackendResult, peak_rss_bytes, save_weights
 from .worker import recipe_of
@@ -93,11 +92,7 @@ def train(
         entry = metrics.history_entry(epoch, train_score, test_score)
         entry |= {**running, "seconds": training.seconds - before}
         history.append(entry)
-        if not np.isfinite([entry["running_loss"], train_score.loss, test_score.loss]).all():
-            raise LockstepError(
-                f"The loss is no longer a number in epoch {epoch}: the training diverged; lower "
-                f"the learning rate, which is {recipe.learning_rate:g}."
-            )
+        metrics.require_numbers(entry, recipe.learning_rate)
         tell({"event": "epoch", **entry})
         if epoch == 1:
             first_epoch_weights = network.weights

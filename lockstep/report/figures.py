@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from ..errors import LockstepError, reason
 from ..results import BackendResult
@@ -81,7 +83,7 @@ def _against_epoch(histories, figure_name: str, unit: str, title: str, factor: f
             axes.plot(epochs, values, marker="o", markersize=3, label=name, **look)
         axes.set_title(f"{'training' if part == 'train' else 'test'} set")
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     panels[0].set_ylabel(unit)
     if len(histories) > 1:
         panels[1].legend(handlelength=4)
@@ -123,9 +125,8 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], name: str, titl
     axes.set_xlabel("answer")
     axes.set_ylabel("true class")
     accuracy = np.trace(matrix) / max(1, matrix.sum())
-    figure.suptitle(
-        f"{name}: {accuracy:.2%} right on {title}", x=0.02, ha="left", fontweight="bold"
-    )
+    words = textwrap.fill(f"{name}: {accuracy:.2%} right on {title}", 50)
+    figure.suptitle(words, x=0.02, ha="left", fontweight="bold")
     return figure
 
 
@@ -140,16 +141,18 @@ def time_and_memory(backends: Mapping[str, BackendResult], title: str) -> Figure
         ("peak_rss_bytes", 2**-20, "peak memory (MiB)", MEMORY),
     )
     names = list(backends)
+    repeated = any("repeats" in result for result in backends.values())
     for axes, (key, factor, label, colour) in zip(panels, columns, strict=True):
         for place, result in enumerate(backends.values()):
             values = [factor * run[key] for run in result.get("repeats", [result])]
-            median = float(np.median(values))
-            axes.barh(place, median, height=0.5, color=colour, alpha=0.35)
+            mean = float(np.mean(values))
+            axes.barh(place, mean, height=0.5, color=colour, alpha=0.35)
             axes.plot(values, [place] * len(values), "o", color=colour, markersize=4)
-            words = f"  {median:.0f}" if median >= 100 else f"  {median:.2f}"
-            axes.text(max(values), place, words, va="center", fontsize=9)
+            words = f"{mean:.0f}" if key == "peak_rss_bytes" else f"{mean:.2f}"
+            words += " on average" if len(values) > 1 else ""
+            axes.text(max(values), place, f"  {words}", va="center", fontsize=9)
         axes.set_xlabel(label)
-        axes.margins(x=0.28)
+        axes.margins(x=0.55 if repeated else 0.28)
         axes.set_xlim(left=0)
         axes.grid(axis="y", visible=False)
     panels[0].set_yticks(range(len(names)), names)

@@ -34,7 +34,9 @@ p { max-width: 44rem; } .quiet, figcaption { color: var(--quiet); }
 .big { font-size: 2rem; font-weight: 700; margin: 0; }
 figure { margin: 1rem 0; } figure svg { width: 100%; height: auto; background: #fff;
   border-radius: .4rem; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1rem; }
+.pair { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); }
+.pair figure { max-width: 36rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 td { white-space: nowrap; }
@@ -62,11 +64,12 @@ def draw(results: Results) -> dict[str, tuple[Figure, str]]:
     title, classes = results["dataset"]["title"], results["dataset"]["classes"]
     backends = results["backends"]
     histories = {name: result["history"] for name, result in backends.items()}
+    many = len(backends) > 1
     drawn = {
         "loss": (
             figures.loss_against_epoch(histories, title),
-            "Loss after each epoch. Where the curves cover one another, the frameworks learn the "
-            "same.",
+            "Loss after each epoch, evaluated with the weights of that moment."
+            + (" Where the curves cover one another, they learn the same." if many else ""),
         ),
         "accuracy": (
             figures.accuracy_against_epoch(histories, title),
@@ -75,7 +78,7 @@ def draw(results: Results) -> dict[str, tuple[Figure, str]]:
         "time-and-memory": (
             figures.time_and_memory(backends, title),
             "What each backend cost: training alone, start-up alone, and the largest memory of its "
-            "process. A dot is a run, the bar their median.",
+            "process. A dot is a run, the bar their mean.",
         ),
     }
     for name, result in backends.items():
@@ -109,7 +112,7 @@ def page(results: Results, drawn: dict[str, tuple[Figure, str]]) -> str:
 <main>
 <h1>One network, every framework: {escape(data["title"])}</h1>
 <p class="quiet">{escape(recipe.summary())} · {data["train"]:,} training and {data["test"]:,} test
-images · {escape(results["created"])}{_seeds(results)}</p>
+images · {escape(results["created"].replace("T", ", ")[:17])}{_seeds(results)}</p>
 {failures}
 {_tiles(results)}
 <h2>What they learn</h2>
@@ -117,10 +120,10 @@ images · {escape(results["created"])}{_seeds(results)}</p>
 {pictures["accuracy"]}
 <h2>What it costs</h2>
 {pictures["time-and-memory"]}
-<h2>The figures</h2>
+<h2>All of it as a table</h2>
 {_table(results)}
 <p class="quiet">{escape(summary.NOTE)}</p>
-<h2>Which digits they confuse</h2>
+<h2>What they confuse</h2>
 <div class="pair">{confusion}</div>
 <details>
 <summary>Versions, machine, seeds and the command that reproduces this</summary>
@@ -157,12 +160,15 @@ def _tiles(results: Results) -> str:
         for show, key in ((summary.percent, "test_accuracy"), (summary.seconds, "train_seconds"))
     )
     largest = summary.largest_difference(results)
-    apart = "only one backend" if largest is None else f"{largest:.1e}"
+    if largest is None:
+        apart, of_what = "–", "there is nothing beside NumPy in this run"
+    else:
+        apart, of_what = f"{largest:.1e}", "of any weight from NumPy's, after the first epoch"
     return f"""<div class="tiles">
 <div class="tile"><h2>Test accuracy</h2><dl>{accuracy}</dl></div>
 <div class="tile"><h2>Training time</h2><dl>{training}</dl></div>
 <div class="tile"><h2>Largest difference</h2><p class="big">{apart}</p>
-<p class="quiet">of any weight from NumPy's, after the first epoch</p></div>
+<p class="quiet">{of_what}</p></div>
 </div>"""
 
 

@@ -19,7 +19,8 @@ COLUMNS = (
 NOTE = (
     "Training: seconds for all epochs, without evaluation and start-up. Start-up: importing the "
     "framework and its first calls. Peak memory: of the backend's own process. Weights from "
-    "NumPy's: the largest difference of any weight after the first epoch."
+    "NumPy's: the largest difference of any weight after the first epoch (of the first seed). Over "
+    "several seeds: mean ± standard deviation."
 )
 
 
@@ -32,7 +33,7 @@ def rows(results: Results) -> list[tuple[str, ...]]:
             percent(result, "train_accuracy"),
             seconds(result, "train_seconds"),
             seconds(result, "startup_seconds"),
-            f"{result['peak_rss_bytes'] / 2**20:.0f} MiB",
+            f"{mean_and_deviation(result, 'peak_rss_bytes')[0] / 2**20:.0f} MiB",
             difference(result),
         )
         for name, result in results["backends"].items()

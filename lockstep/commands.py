@@ -1,0 +1,231 @@
+"""What each command does: `cli.py` parses its options, and calls the function of its name."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from . import backend, datasets, recipe, results
+from .datasets import Dataset
+from .errors import FAILED, LockstepError, one_of
+from .recipe import Recipe
+
+RECIPE_FLAGS = (
+    "hidden",
+    "activation",
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "l2",
+    "batch_size",
+    "epochs",
+    "seed",
+    "dtype",
+    "dialect",
+)
+MOST_STEPS = 100_000
+
+
+def compare(options: Namespace) -> int:
+    """Train all the backends that are chosen; say how to get those that are not installed."""
+    chosen = _chosen_backends(options)
+    code = _train_and_show(options, chosen)
+    absent = [name for name in backend.names() if name not in (*chosen, *backend.installed())]
+    if absent and not options.backends and not options.quiet:
+        print(f"Not installed: {', '.join(absent)}. {backend.install_command(absent)} adds them.")
+    return code
+
+
+def train(options: Namespace) -> int:
+    """Train one backend."""
+    backend.require(options.backend)
+    return _train_and_show(options, (options.backend,))
+
+
+def _train_and_show(options: Namespace, backends: tuple[str, ...]) -> int:
+    """Train, print the table, say where the report is; 1 if a backend failed."""
+    from .compare import compare
+    from .progress import Progress
+    from .report import text
+
+    if options.repeats < 1:
+        raise LockstepError(f"--repeats is {options.repeats}; at least 1 run is needed.")
+    plan = _recipe(options)
+    name = _run_name(options, "")
+    data = _data(options, plan)
+    name = name or f"{data.name}-{_now()}"
+    if not options.quiet:
+        print(f"{plan.summary()}\non {data.title}: {len(data.train.labels):,} training images\n")
+    progress = Progress.quiet() if options.quiet else Progress.for_terminal()
+    run, folder = compare(
+        plan, backends, data, Path(options.out), name, options.device, options.repeats, progress
+    )
+    if not options.quiet:
+        print()
+        text.print_comparison(run)
+        print(f"\nReport: {folder / 'report.html'}")
+    for failed, why in run["failures"].items():
+        print(f"lockstep: {failed} failed: {why}", file=sys.stderr)
+    return FAILED if run["failures"] else 0
+
+
+def verify(options: Namespace) -> int:
+    """The proof for every framework, or for a file of one's own; or the file to start from."""
+    if options.template:
+        from .own import write_template
+
+        write_template(Path(options.template))
+        print(f"Wrote {options.template}; `lockstep verify {options.template}` checks it.")
+        return 0
+    if options.steps is not None and not 1 <= options.steps <= MOST_STEPS:
+        raise LockstepError(f"--steps is {options.steps}; it must be 1 to {MOST_STEPS:,}.")
+    return _verify_file(options) if options.file else _verify_frameworks(options)
+
+
+def _verify_frameworks(options: Namespace) -> int:
+    from . import verify
+    from .progress import proving
+    from .report import text
+
+    plan = _recipe(options, dtype="float64")  # where rounding leaves a bug no place to hide
+    views = (one_of(verify.VIEWS, options.view, "view"),) if options.view else verify.VIEWS
+    if options.tolerance is not None and not 0 <= options.tolerance < math.inf:
+        raise LockstepError(f"--tolerance is {options.tolerance}; it must be 0 or more, finite.")
+    chosen = tuple(name for name in _chosen_backends(options) if name != backend.REFERENCE)
+    if not chosen:
+        absent = [name for name in backend.names() if name not in backend.installed()]
+        add = backend.install_command(absent or backend.names()[1:])
+        raise LockstepError(f"There is nothing to hold against numpy; {add} adds frameworks.")
+    data = _data(options, plan)
+    steps = options.steps or 100
+    with proving(steps, options.quiet) as tell:
+        proof = verify.verify(
+            plan, chosen, data, steps, views, options.dialect, options.tolerance,
+            options.device, tell,
+        )  # fmt: skip
+    if options.json:
+        print(json.dumps(proof.to_dict(), indent=1, allow_nan=False))
+    elif not options.quiet:
+        text.print_proof(proof)
+    for name, why in proof.failures.items():
+        print(f"lockstep: {name} failed: {why}", file=sys.stderr)
+    return 0 if proof.same else FAILED
+
+
+def _verify_file(options: Namespace) -> int:
+    from .own import TEMPLATE_SETTINGS, check
+    from .report.verdict import print_verdict
+
+    plan = _recipe(options, **TEMPLATE_SETTINGS)
+    if not 0 < options.time_limit < math.inf:
+        raise LockstepError(f"--time-limit is {options.time_limit}; it must be above 0 seconds.")
+    data = _data(options, plan)
+    verdict = check(Path(options.file), plan, data, options.steps or 10, options.time_limit)
+    if options.json:
+        print(json.dumps(verdict.to_dict(), indent=1, allow_nan=False))
+    elif not options.quiet:
+        print(f"{options.file} beside the network by hand: {plan.summary()}, on {data.title}")
+        print_verdict(verdict)
+    return 0 if verdict.same else FAILED
+
+
+def explain(options: Namespace) -> int:
+    """The ladder from two programs as everyone writes them to the same numbers, and back."""
+    from .explain import run_explain
+    from .report import text
+
+    plan = _recipe(options, batch_size=128)
+    if options.steps is not None and not 1 <= options.steps <= MOST_STEPS:
+        raise LockstepError(f"--steps is {options.steps}; it must be 1 to {MOST_STEPS:,}.")
+    for name in (options.left, options.right):
+        backend.require(name)
+    name = _run_name(options, f"explain-{options.left}-{options.right}-{_now()}")
+    data = _data(options, plan)
+
+    def tell(line: str) -> None:
+        if not options.quiet:
+            print(line, flush=True)
+
+    device = "cpu" if options.device == "auto" else options.device
+    found, folder = run_explain(
+        options.left, options.right, plan, data, Path(options.out), name,
+        options.seeds, options.steps, device, tell,
+    )  # fmt: skip
+    if not options.quiet:
+        text.print_explanation(found.to_dict())
+        print(f"\nFigure: {folder / 'figures' / 'explain.png'}")
+    return 0 if found.aligned else FAILED
+
+
+def data(options: Namespace) -> int:
+    """Show which datasets are here and whether their hashes hold, or download one."""
+    from .report import text
+
+    if options.fetch is not None:
+        from .download import fetch
+
+        name = one_of(datasets.SOURCES, options.fetch, "dataset to download")
+        if options.data_dir:
+            raise LockstepError("--fetch downloads into the cache folder; leave --data-dir away.")
+        folder = fetch(name, datasets.cache_folder(name))
+        datasets.read(name, folder)
+        print(f"{datasets.SOURCES[name].title} is in {folder}")
+        return 0
+    given = Path(options.data_dir) if options.data_dir else None
+    rows = [row for name in datasets.SOURCES for row in datasets.inventory(name, given)]
+    text.print_inventory(rows)
+    return FAILED if any(row.bad for row in rows) else 0
+
+
+# --- What the options have in common --------------------------------------------------------------
+
+
+def _chosen_backends(options: Namespace) -> tuple[str, ...]:
+    """The backends named, in that order, or every installed one."""
+    if not options.backends:
+        return backend.installed()
+    chosen = tuple(dict.fromkeys(options.backends.split(",")))
+    for name in chosen:
+        one_of(backend.names(), name, "backend")
+    return chosen
+
+
+def _recipe(options: Namespace, **defaults) -> Recipe:
+    """The command's defaults, the recipe file's settings over them, and the flags over both."""
+    settings = defaults | (recipe.read_toml(options.recipe) if options.recipe else {})
+    for flag in RECIPE_FLAGS:
+        value = getattr(options, flag)
+        if value is not None:
+            settings[flag] = recipe.parse_sizes(value) if flag == "hidden" else value
+    return recipe.from_dict(settings, options.recipe or "the recipe")
+
+
+def _run_name(options: Namespace, default: str) -> str:
+    """The run's name, checked before anything long begins."""
+    if options.name is None:
+        results.require_folder(Path(options.out))
+        return default
+    results.check_free(Path(options.out), options.name)
+    return options.name
+
+
+def _data(options: Namespace, plan: Recipe) -> Dataset:
+    """The dataset, if the recipe's network fits it and the device may exist."""
+    if options.device != "auto":
+        one_of(backend.DEVICES, options.device, "device")
+    found = datasets.load(options.dataset, options.data_dir)
+    inputs, classes = found.train.images.shape[1], len(found.classes)
+    if (plan.inputs, plan.classes) != (inputs, classes):
+        raise LockstepError(
+            f"The recipe has {plan.inputs} inputs and {plan.classes} classes; {found.title} has "
+            f"{inputs} and {classes}. Leave both out of the recipe."
+        )
+    return found
+
+
+def _now() -> str:
+    return f"{datetime.datetime.now():%Y%m%d-%H%M%S}"
