@@ -24,6 +24,8 @@ Weights = dict[str, np.ndarray]
 DTYPES = ("float32", "float64")
 DIALECTS = ("torch", "keras")
 
+USUAL_INITIALIZATION = {"relu": "he", "tanh": "glorot", "sigmoid": "glorot"}
+
 USUAL_LEARNING_RATE = {
     "sgd": 0.1,
     "momentum": 0.01,
@@ -54,7 +56,8 @@ class Recipe:
 
     hidden: tuple[int, ...] = (128,)
     activation: str = "relu"
-    initialization: str = "glorot"
+    initialization: str = None  # type: ignore[assignment]
+    """None takes the activation's usual one, USUAL_INITIALIZATION, at once."""
     optimizer: str = "adam"
     learning_rate: float = None  # type: ignore[assignment]
     """None takes the optimizer's usual one, USUAL_LEARNING_RATE, at once."""
@@ -79,6 +82,8 @@ class Recipe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
         one_of(neural_networks.ACTIVATIONS, self.activation, "activation")
+        if self.initialization is None:
+            object.__setattr__(self, "initialization", USUAL_INITIALIZATION[self.activation])
         one_of(neural_networks.INITIALIZATIONS, self.initialization, "initialization")
         one_of(neural_networks.OPTIMIZERS, self.optimizer, "optimizer")
         one_of(SCHEDULES, self.schedule, "schedule")
@@ -145,8 +150,8 @@ class Recipe:
         return {**dataclasses.asdict(self), "hidden": list(self.hidden)}
 
 
-LARGEST = 1e15
-"""No number of a recipe comes near; larger whole ones overflow what is made of them."""
+LARGEST, LARGEST_WHOLE = 1e308, 1e15
+"""Python's whole numbers have no end, and what is made of a recipe's does."""
 
 
 def _require(
@@ -160,7 +165,7 @@ def _require(
     """Raise one sentence unless the value is a number within the bounds."""
     kind = int if whole else (int, float)
     good = isinstance(value, kind) and not isinstance(value, bool)
-    good = good and abs(value) < LARGEST and math.isfinite(value)
+    good = good and abs(value) < (LARGEST_WHOLE if whole else LARGEST) and math.isfinite(value)
     if good and least <= value and above < value < below:
         return
     bounds = [f"at least {least:g}"] if least > -math.inf else []

@@ -168,15 +168,16 @@ def peak_rss_bytes() -> int:
 
 def check_free(out: Path, name: str) -> Path:
     """The folder that a run of this name will be, if it may be called so and is not there yet."""
-    if not name or Path(name).name != name or name.startswith("."):
-        raise LockstepError(f"A run cannot be called {name!r}; use a plain folder name.")
+    plain = Path(name).name == name and not name.startswith(".") and 0 < len(name) <= 200
+    if not plain:
+        raise LockstepError(f"A run cannot be called {name[:80]!r}; use a plain folder name.")
     final = out / name
     try:
         str(final).encode()
         exists = final.exists()
     except UnicodeEncodeError:
         raise LockstepError(f"{str(final)!r} is not a name in UTF-8; use a plain one.") from None
-    except OSError as error:
+    except OSError as error:  # --out may be too long
         raise LockstepError(f"A run cannot be called {final}: {reason(error)}.") from None
     if exists:
         raise LockstepError(f"The run {final} exists already; choose another --name, or remove it.")

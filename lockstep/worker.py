@@ -19,7 +19,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from .errors import LockstepError
 
@@ -176,9 +176,9 @@ def main() -> int:
     return serve(_work)
 
 
-def _end_with_the_parent() -> None:
-    """Wait for the end of stdin, which comes when the parent has gone, however it went."""
-    sys.stdin.read()
+def _end_with(parent: IO[str]) -> None:
+    """Wait for the end of the stdin we were given: it comes when the parent is gone."""
+    parent.read()
     os._exit(1)
 
 
@@ -192,7 +192,9 @@ def serve(work: Callable[[dict, Callable[[dict], None]], dict]) -> int:
         events.flush()
 
     job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    parent = os.fdopen(os.dup(sys.stdin.fileno()))
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())  # who reads finds nothing
     try:
         tell({"event": "finished", "result": work(job, tell)})
     except LockstepError as error:

@@ -105,6 +105,30 @@ def test_a_backend_that_fails_is_reported_and_the_others_go_on(tmp_path):
     assert list(run["backends"]) == ["numpy"] and list(run["failures"]) == ["torch"]
 
 
+def test_the_template_is_right_and_a_missing_mean_is_told(tmp_path):
+    """The whole way of a student: template, verdict, one wrong line, the diagnosis."""
+    assert lockstep("verify", "--template", "my.py", cwd=tmp_path).returncode == 0
+    check = ["verify", "my.py", "--dataset", "digits"]
+    done = lockstep(*check, cwd=tmp_path)
+    assert done.returncode == 0 and "The same: " in done.stdout, done.stderr
+    path = tmp_path / "my.py"
+    path.write_text(path.read_text("utf-8").replace("(np.exp(log_P) - Y) / N", "np.exp(log_P) - Y"))
+    done = lockstep(*check, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "First wrong: gradients of dense1.weight at step 1" in done.stdout
+    assert "the mean over the batch, 1/N, is missing" in done.stdout
+    assert json.loads(lockstep(*check, "--json", cwd=tmp_path).stdout)["same"] is False
+
+
+def test_explain_ends_at_the_same_numbers_and_leaves_a_figure(tmp_path):
+    flags = ["--steps", "6", "--seeds", "2", "--name", "e", "--dataset", "digits"]
+    done = lockstep("explain", "numpy", "torch", *flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert (tmp_path / "runs" / "e" / "figures" / "explain.png").is_file()
+    found = json.loads((tmp_path / "runs" / "e" / "explain.json").read_text("utf-8"))
+    assert found["aligned"] and found["conclusion"] in " ".join(done.stdout.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -122,8 +146,16 @@ def test_a_backend_that_fails_is_reported_and_the_others_go_on(tmp_path):
         (["train", "numpy", "--data-dir", "absent"], "which is not a folder"),
         (["train", "numpy", "--dataset", "digits", "--name", "a/b"], "cannot be called 'a/b'"),
         (["verify", "--view", "sinced"], "did you mean 'synced'"),
-        (["verify", "--steps", "0"], "at least 1 is needed"),
+        (["verify", "--steps", "0"], "it must be 1 to 100,000"),
         (["verify", "--backends", "numpy"], "nothing to hold against numpy"),
+        (["verify", "--tolerance", "nan"], "it must be 0 or more, finite"),
+        (["verify", "absent.py", "--dataset", "digits"], "There is no file absent.py"),
+        (["train", "numpy", "--dataset", "digits", "--device", "cuda"], "it can on: cpu"),
+        (["train", "numpy", "--seed", "9" * 400], "seed is 999"),
+        (["train", "numpy", "--name", "x" * 300], "cannot be called"),
+        (["train", "numpy", *SMALL, "--lr", "1e30", "--optimizer", "sgd"], "training diverged"),
+        (["explain", "torch", "torhc"], "did you mean 'torch'"),
+        (["explain", "numpy", "torch", "--optimizer", "sgd", "--dataset", "digits"], "use adam"),
         (["data", "--fetch", "minst"], "did you mean 'mnist'"),
         (["compare", "--nonsense"], "unrecognized arguments: --nonsense"),
     ],
@@ -133,7 +165,7 @@ def test_bad_input_gets_one_sentence_and_exit_code_2(arguments, words, tmp_path)
     assert done.returncode == 2
     assert words in done.stderr and done.stderr.startswith("lockstep: ")
     assert done.stderr.count("\n") == 1, "one line, no traceback"
-    assert list(tmp_path.iterdir()) == [], "nothing was written"
+    assert [path for path in tmp_path.rglob("*") if path.name != "runs"] == [], "nothing written"
 
 
 def test_a_recipe_file_gives_the_settings_and_flags_win(tmp_path):
@@ -163,8 +195,9 @@ def test_verify_exits_0_when_they_are_the_same_and_1_when_they_are_not():
     assert len(found["comparisons"][0]["differences"]) == 12
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
-def test_ctrl_c_exits_130_and_leaves_nothing_behind(tmp_path):
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signal to another process")
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_kill_leave_nothing_behind(tmp_path, sent, code):
     process = subprocess.Popen(
         [sys.executable, "-m", "lockstep", "train", "numpy", *SMALL, "--epochs", "100000"],
         cwd=tmp_path,
@@ -175,10 +208,11 @@ def test_ctrl_c_exits_130_and_leaves_nothing_behind(tmp_path):
     for line in process.stdout:
         if "epoch" in line and "test loss" in line:
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, stderr = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert stderr.strip() == "lockstep: interrupted; nothing unfinished was kept."
+    assert process.returncode == code
+    said = "lockstep: interrupted; nothing unfinished was kept." if code == 130 else ""
+    assert stderr.strip() == said
     assert list((tmp_path / "runs").iterdir()) == []
 
 

@@ -18,7 +18,7 @@ from lockstep.recipe import Recipe
         ({"optimizer": "adm"}, "did you mean 'adam'"),
         ({"activation": "reul"}, "did you mean 'relu'"),
         ({"dtype": "float16"}, "dtype 'float16'"),
-        ({"initialization": "xavier"}, "known: glorot"),
+        ({"initialization": "xavier"}, "Known: glorot"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"batch_size": 2.5}, "whole number"),
         ({"epochs": True}, "epochs is True"),

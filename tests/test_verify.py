@@ -148,7 +148,14 @@ def frameworks():
     return found
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZER_NUMBERS)
+SLOW = {"nesterov", "rmsprop", "adamw"}
+"""Proved in tests/test_backends.py in any case; here on MNIST, and only by `make check-all`."""
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [pytest.param(o, marks=[pytest.mark.slow] if o in SLOW else []) for o in OPTIMIZER_NUMBERS],
+)
 def test_every_framework_computes_what_numpy_computes(optimizer, frameworks, mnist):
     recipe = Recipe(
         optimizer=optimizer, schedule="cosine", l2=1e-4, batch_size=128, dtype="float64"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -73,6 +76,21 @@ def test_a_worker_that_is_killed_is_mourned_with_its_last_words(monkeypatch, tmp
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(worker.WorkerFailed, match=r"killed by signal 6: .*"):
         worker.run(job("torch"), lambda event: None)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows kills no process by a signal")
+def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
+    code = "import test_worker as t; t.worker.run(t.job(epochs=100_000), lambda event: None)"
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent)
+    deadline = time.monotonic() + 30
+    while not (children := psutil.Process(parent.pid).children()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(2)
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
 
 
 def test_interrupting_leaves_no_orphan():
