@@ -128,8 +128,10 @@ class Network(Backend):
         self.loss = keras.losses.SparseCategoricalCrossentropy(
             from_logits=self.head is keras.activations.linear, dtype=recipe.dtype
         )
-        if self.formulas:
-            tf.config.experimental.enable_tensor_float_32_execution(self.formulas.tf32)
+        tf32 = (
+            self.formulas.tf32 if self.formulas else False
+        )  # its own default would round on a GPU
+        tf.config.experimental.enable_tensor_float_32_execution(tf32)
         self.variables = dict(zip(recipe.shapes, self.model.trainable_variables, strict=True))
         with self._placed():
             self.optimizer = self._new_optimizer()

@@ -79,7 +79,8 @@ class Network(Backend):
         self.loss = nn.CrossEntropyLoss()
         if self.formulas:
             self.loss = LOSSES[self.formulas.loss]
-            torch.set_float32_matmul_precision("high" if self.formulas.tf32 else "highest")
+        tf32 = self.formulas.tf32 if self.formulas else False
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
         self.parameters = dict(zip(recipe.shapes, self.model.parameters(), strict=True))
         self._reset_optimizer()
         self._resident: tuple = (None, None)

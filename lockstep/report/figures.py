@@ -149,10 +149,9 @@ def time_and_memory(backends: Mapping[str, BackendResult], title: str) -> Figure
             axes.barh(place, mean, height=0.5, color=colour, alpha=0.35)
             axes.plot(values, [place] * len(values), "o", color=colour, markersize=4)
             words = f"{mean:.0f}" if key == "peak_rss_bytes" else f"{mean:.2f}"
-            words += " on average" if len(values) > 1 else ""
             axes.text(max(values), place, f"  {words}", va="center", fontsize=9)
-        axes.set_xlabel(label)
-        axes.margins(x=0.55 if repeated else 0.28)
+        axes.set_xlabel(f"{label}: each run, and the mean" if repeated else label)
+        axes.margins(x=0.28)
         axes.set_xlim(left=0)
         axes.grid(axis="y", visible=False)
     panels[0].set_yticks(range(len(names)), names)
