@@ -13,7 +13,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-QUICK = {"compare": ["--epochs", "1", "--repeats", "1"], "train": ["--epochs", "1"]}
+QUICK = {
+    "compare": ["--epochs", "1", "--repeats", "1"],
+    "train": ["--epochs", "1"],
+    "verify": ["--steps", "3"],
+    "explain": ["--steps", "3", "--seeds", "2"],
+}
 
 
 def commands(document: str) -> list[str]:
