@@ -237,7 +237,7 @@ def optimizer_slots(recipe: Recipe) -> tuple[str, ...]:
         return ()
     if recipe.optimizer in ("momentum", "nesterov"):
         return ("velocity",)
-    return ("v",) if recipe.optimizer == "rmsprop" else ("m", "v")
+    return {"rmsprop": ("v",), "adam": ("m", "v"), "adamw": ("m", "v")}[recipe.optimizer]
 
 
 # --- The register ---------------------------------------------------------------------------------
@@ -265,6 +265,14 @@ def require(name: str) -> None:
 def load(name: str) -> type[Backend]:
     """The backend's class; imports its framework."""
     require(name)
+    try:
+        return _network(name)
+    except ModuleNotFoundError as error:  # a companion, such as JAX's Optax
+        add = install_command([name])
+        raise LockstepError(f"{name} needs {error.name}, which is absent; {add} adds it.") from None
+
+
+def _network(name: str) -> type[Backend]:
     return importlib.import_module(f".backends.{name}", __package__).Network
 
 

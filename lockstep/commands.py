@@ -117,6 +117,9 @@ def _verify_frameworks(options: Namespace) -> int:
 
 
 def _verify_file(options: Namespace) -> int:
+    for flag in ("backends", "view", "tolerance"):
+        if getattr(options, flag) is not None:
+            raise LockstepError(f"--{flag} says nothing about a file of your own; leave it away.")
     from .own import TEMPLATE_SETTINGS, check
     from .report.verdict import print_verdict
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 FAILED = 1  # the work was done and did not succeed everywhere
 UNUSABLE = 2  # the input cannot be used; nothing was written
+READER_LEFT = 141  # likewise 128 + SIGPIPE
 INTERRUPTED = 130  # Ctrl-C, by the shell's convention 128 + SIGINT
 
 
@@ -44,6 +46,9 @@ def reason(error: OSError) -> str:
 def exit_code(command: Callable[[], int | None]) -> int:
     """Run a command and turn how it ended into an exit code and at most one line on stderr."""
     _end_as_if_interrupted()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a Windows code page has no "→"
+            stream.reconfigure(errors="replace")
     try:
         return command() or 0
     except LockstepError as error:
@@ -53,9 +58,9 @@ def exit_code(command: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print("\nlockstep: interrupted; nothing unfinished was kept.", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # `lockstep … | head`: the reader has left, which is no error
+    except BrokenPipeError:  # `lockstep … | head`: the reader has left, and so do we, quietly
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return READER_LEFT
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         return _complain(f"Cannot read or write{where}: {reason(error)}.", UNUSABLE)
@@ -68,6 +73,9 @@ def _complain(sentence: str, code: int) -> int:
 
 def _end_as_if_interrupted() -> None:
     """Let a `kill` or a closed terminal clean up as Ctrl-C does; exit code 128 + the signal."""
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
-            signal.signal(getattr(signal, name), lambda number, frame: sys.exit(128 + number))
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) != signal.SIG_IGN:  # which nohup sets
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))

@@ -6,7 +6,6 @@ as a big-endian 32-bit integer, then the values. Source: LeCun, Cortes & Burges,
 
 from __future__ import annotations
 
-import gzip
 import struct
 import zlib
 from pathlib import Path
@@ -81,10 +80,3 @@ def parse(content: bytes, dimensions: int, path: Path) -> np.ndarray:
             f"and {len(content) - header:,} follow."
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()  # writable
-
-
-def serialise(array: np.ndarray) -> bytes:
-    """The IDX file, gzipped without a time stamp, of an array of bytes; `parse` reads it back."""
-    array = np.ascontiguousarray(array, np.uint8)
-    header = bytes((0, 0, UNSIGNED_BYTE, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape)
-    return gzip.compress(header + array.tobytes(), mtime=0)

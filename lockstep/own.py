@@ -274,11 +274,11 @@ class Own:
             )
 
     def _imported(self):
-        spec = importlib.util.spec_from_file_location(self.path.stem, self.path)
+        spec = importlib.util.spec_from_file_location("own_program", self.path)
         if spec is None or spec.loader is None:
             raise LockstepError(f"{self.path.name} is not a Python file: its name must end in .py.")
         module = importlib.util.module_from_spec(spec)
-        sys.modules[self.path.stem] = module
+        sys.modules[spec.name] = module
         with self.speaking():
             spec.loader.exec_module(module)
         return module
@@ -400,14 +400,14 @@ class Own:
 
     def _dictionary(self, answer: Any, function: str, known: tuple[str, ...]) -> None:
         if not isinstance(answer, dict) or not answer:
-            what = "an empty dictionary" if answer == {} else type(answer).__name__
+            what = "an empty dictionary" if isinstance(answer, dict) else type(answer).__name__
             raise LockstepError(
                 f"{self.path.name}: {function} returns {what}; it must be a dictionary with one or "
                 f"more of {', '.join(known)}."
             )
         for key in answer:
             with self.saying():
-                one_of(known, key, f"number that {function} returns, called")
+                one_of(known, str(key), f"number that {function} returns, called")
 
     @contextlib.contextmanager
     def saying(self) -> Iterator[None]:
@@ -427,7 +427,7 @@ class Own:
             )
         for name in value:
             with self.saying():
-                one_of(shapes, name, f"weight called (in {part})")
+                one_of(shapes, str(name), f"weight called (in {part})")
         absent = [name for name in shapes if name not in value]
         if whole and absent:
             raise LockstepError(f"{self.path.name}: {absent[0]} is missing in {part}.")

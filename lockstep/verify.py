@@ -18,7 +18,7 @@ from .backend import REFERENCE, Backend, Step
 from .backends.numpy import Network as ByHand
 from .batches import OrderHash, epoch_batches
 from .datasets import Dataset, Split, scale
-from .errors import LockstepError
+from .errors import LockstepError, TrainingFailed
 from .recipe import Recipe, weights_sha256
 
 SCHEMA = 1
@@ -59,7 +59,8 @@ class Comparison:
     differences: np.ndarray
     """(steps, tensors): the largest absolute difference; NaN where either is no number."""
     undecided: np.ndarray
-    """(steps,) bool: steps that are shown and not judged, because a ReLU stands on its kink."""
+    """(steps,) bool: steps in which a ReLU stands on its kink. Their logits and loss are judged,
+    what follows from the backward pass is only shown."""
     tolerances: dict[str, float]
 
     @property
@@ -69,15 +70,21 @@ class Comparison:
 
     @property
     def judged(self) -> bool:
-        """Whether there is any bound; float32 on its own trajectory is only shown."""
-        return bool(np.isfinite(self.bounds).any())
+        """Whether there is a bound and a step to hold to it; free float32 is only shown."""
+        return bool(np.isfinite(self.bounds).any() and not self.undecided.all())
+
+    @property
+    def _counts(self) -> np.ndarray:
+        """(steps, tensors) bool: which differences count."""
+        forward = np.isin(self.tensors, ("logits", "loss"))
+        return ~self.undecided[:, None] | forward
 
     @property
     def first(self) -> tuple[int, str, float] | None:
         """Step (from 1), tensor and size of the first difference out of tolerance, or None."""
         beyond = ~(self.differences <= self.bounds)  # NaN is beyond every bound
-        beyond[self.undecided] = False
-        if not self.judged or not beyond.any():
+        beyond &= self._counts
+        if not beyond.any():
             return None
         step, tensor = divmod(int(beyond.argmax()), len(self.tensors))
         return step + 1, self.tensors[tensor], float(self.differences[step, tensor])
@@ -88,9 +95,9 @@ class Comparison:
         return self.first is None
 
     def worst(self, kind: str | None = None) -> float:
-        """The largest difference of the judged steps, of one kind of tensor or of all."""
-        columns = [kind in (None, kind_of(tensor)) for tensor in self.tensors]
-        return float(self.differences[~self.undecided][:, columns].max(initial=0))
+        """The largest difference that counts, of one kind of tensor or of all."""
+        columns = np.array([kind in (None, kind_of(tensor)) for tensor in self.tensors])
+        return float(self.differences[self._counts & columns].max(initial=0))
 
     def to_dict(self) -> dict:
         """Plain values for JSON; `from_dict` reads them back. A difference of NaN is null."""
@@ -140,8 +147,9 @@ class Proof(NamedTuple):
 
     @property
     def same(self) -> bool:
-        """Whether every backend computed what NumPy computed, and all of them ran."""
-        return not self.failures and all(c.same for c in self.comparisons)
+        """Whether all ran, something was judged, and nothing that was judged is different."""
+        judged = any(c.judged for c in self.comparisons)
+        return judged and not self.failures and all(c.same for c in self.comparisons)
 
     def to_dict(self) -> dict:
         """Plain values for JSON."""
@@ -205,7 +213,7 @@ def on_a_kink(reference: ByHand, images: np.ndarray) -> bool:
     epsilon = np.finfo(reference.recipe.dtype).eps
     for A, W, b in zip(network.A[:-1], network.W, network.b, strict=False):
         size = np.abs(A) @ np.abs(W) + np.abs(b)
-        if (np.abs(A @ W + b) <= 2 * epsilon * size).any():
+        if ((np.abs(A @ W + b) <= 2 * epsilon * size) & (size > 0)).any():
             return True
     return False
 
@@ -285,7 +293,8 @@ def verify(
 
     Without a dialect, NumPy speaks each backend's own. `tell` gets the backend and each event.
     """
-    comparisons, failures = [], {}
+    comparisons: list[Comparison] = []
+    failures: dict[str, worker.WorkerFailed] = {}
     for backend in (b for b in backends if b != REFERENCE):
         job = {
             **worker.job("verify", backend, recipe, data, device),
@@ -298,11 +307,14 @@ def verify(
             result = worker.run(job, functools.partial(tell, backend))
             comparisons += [from_dict(values) for values in result["comparisons"]]
         except worker.WorkerFailed as error:
-            failures[backend] = str(error)
+            failures[backend] = error
+    if failures and not comparisons:
+        kind = LockstepError if all(e.unusable for e in failures.values()) else TrainingFailed
+        raise kind(" ".join(f"{name} failed: {error}" for name, error in failures.items()))
     order_hash = OrderHash()
     order_hash.add(_order(recipe, len(data.train.labels), steps))
     start = weights_sha256(recipe.initial_weights())
-    found = (comparisons, failures)
+    found = (comparisons, {name: str(error) for name, error in failures.items()})
     return Proof(recipe, data.title, steps, start, order_hash.hexdigest(), *found)
 
 
@@ -327,10 +339,12 @@ def verdict(proof: Proof) -> str:
     for c in proof.comparisons:
         if c.undecided.any():
             sentences.append(
-                f"{c.backend}: {c.undecided.sum()} of {proof.steps} synced steps are shown, not "
-                "judged: in them rounding decides whether a ReLU is on."
+                f"{c.backend}: in {c.undecided.sum()} of {proof.steps} synced steps rounding "
+                "decides whether a ReLU is on; of these only logits and loss are judged."
             )
-        if not c.judged:
+        if c.undecided.all():
+            sentences.append(f"{c.backend}: no {c.view} step could be judged; try --dtype float64.")
+        elif not c.judged:
             sentences.append(
                 f"On its own trajectory {c.backend} drifts by {c.worst('weight'):.1e} in a weight "
                 f"within {proof.steps} steps of {proof.recipe.dtype}; that is shown, not judged."

@@ -54,7 +54,8 @@ def send(
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-P", "-m", module],  # no file of the working folder is a module here
+            env={**os.environ, "PYTHONPATH": _python_path()},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -69,7 +70,8 @@ def send(
             _end(process)
             process.wait()
             for pipe in filter(None, (process.stdin, process.stdout)):
-                pipe.close()
+                with contextlib.suppress(OSError):  # what it did not read is still in the pipe
+                    pipe.close()
         if event.get("event") == "finished":
             return event["result"]
         if event.get("event") == "failed":
@@ -85,7 +87,7 @@ def _converse(process: subprocess.Popen, job: dict, tell: Callable[[dict], None]
     try:
         process.stdin.write(json.dumps(job) + "\n")
         process.stdin.flush()  # and stays open: the worker takes its end for ours
-    except BrokenPipeError:
+    except OSError:  # it has died before it read a word
         return {}
     event: dict = {}
     for line in process.stdout:
@@ -99,6 +101,12 @@ def _converse(process: subprocess.Popen, job: dict, tell: Callable[[dict], None]
     if not event:
         process.wait()
     return event
+
+
+def _python_path() -> str:
+    """This package first, wherever it was imported from; then what the user has set."""
+    ours = str(Path(__file__).parent.parent)
+    return os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
 
 
 def _own_process_group() -> dict:

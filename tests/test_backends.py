@@ -171,6 +171,18 @@ def test_weights_and_memory_go_in_and_out_unchanged(name, digits):
 
 
 @pytest.mark.parametrize("name", backend.names())
+def test_other_labels_for_the_same_images_are_not_the_old_ones(name, digits):
+    recipe = Recipe(hidden=(16,), dtype="float64")
+    network = backend.load(name)(recipe, recipe.initial_weights(), "cpu")
+    images, labels = data(digits, "float64")
+    batch = [np.arange(32)]
+    for other in (labels, (labels + 1) % 10):
+        network.weights = recipe.initial_weights()
+        expected = ByHand(recipe, recipe.initial_weights()).step(images[:32], other[:32]).loss
+        assert network.train_epoch(images, other, batch).losses[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", backend.names())
 def test_warming_up_changes_nothing(name, digits):
     recipe = Recipe(hidden=(16,))
     weights = recipe.initial_weights()

@@ -5,14 +5,21 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import struct
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from lockstep import datasets, digits, idx
+from lockstep import datasets, digits
 from lockstep.datasets import FILES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from lockstep.errors import LockstepError
+
+
+def serialise(array: np.ndarray) -> bytes:
+    """The gzipped IDX file of an array of bytes."""
+    header = bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape)
+    return gzip.compress(header + array.tobytes(), mtime=0)
 
 
 def small_files() -> dict[str, bytes]:
@@ -22,7 +29,7 @@ def small_files() -> dict[str, bytes]:
     for images, labels, count in ((FILES[0], FILES[1], 12), (FILES[2], FILES[3], 5)):
         arrays[images] = rng.integers(0, 256, (count, 28, 28), np.uint8)
         arrays[labels] = rng.integers(0, 10, count, np.uint8)
-    return {file: idx.serialise(array) for file, array in arrays.items()}
+    return {file: serialise(array) for file, array in arrays.items()}
 
 
 @pytest.fixture

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+DIGITS = ["--dataset", "digits"]
 QUICK = {
-    "compare": ["--epochs", "1", "--repeats", "1"],
-    "train": ["--epochs", "1"],
-    "verify": ["--steps", "3"],
-    "explain": ["--steps", "3", "--seeds", "2"],
+    "compare": [*DIGITS, "--epochs", "1", "--repeats", "1"],
+    "train": [*DIGITS, "--epochs", "1"],
+    "verify": [*DIGITS, "--steps", "3"],
+    "explain": [*DIGITS, "--steps", "3", "--seeds", "2"],
 }
 
 
@@ -44,7 +45,7 @@ def test_every_make_target_shown_exists(document):
     "command", [c for c in commands("README.md") if c.split()[0] in ("lockstep", "python")]
 )
 def test_every_command_of_the_readme_runs(command, mnist, tmp_path):
-    """For one epoch, from an empty folder; programs of the clone are named by their path."""
+    """Shortened, from an empty folder; programs of the clone are named by their path."""
     program, *arguments = shlex.split(command)
     if program == "python":
         run = [sys.executable, str(ROOT / arguments[0]), *arguments[1:], "--epochs", "1"]

@@ -114,6 +114,30 @@ def test_a_relu_on_its_kink_is_shown_and_not_judged(digits):
     assert from_dict(comparison.to_dict()).undecided.tolist() == [True]
 
 
+def test_a_proof_that_judged_nothing_proves_nothing():
+    column = [["loss", "gradient dense0.bias"], np.array([[0.0, 5.0]]), np.array([True])]
+    bounds = verify.tolerances("float32", "synced", None)
+    comparison = Comparison("torch", "1", "cpu", "torch", "synced", *column, bounds)
+    assert comparison.same and not comparison.judged
+    proof = verify.Proof(SMALL, "digits", 1, "", "", [comparison], {})
+    assert not proof.same and "no synced step could be judged" in verify.verdict(proof)
+    assert not proof._replace(comparisons=[]).same
+
+
+def test_a_wrong_loss_on_a_kink_is_still_wrong():
+    column = [["loss", "gradient dense0.bias"], np.array([[0.1, 5.0]]), np.array([True])]
+    bounds = verify.tolerances("float32", "synced", None)
+    comparison = Comparison("torch", "1", "cpu", "torch", "synced", *column, bounds)
+    assert comparison.first == (1, "loss", 0.1)
+
+
+def test_a_unit_that_gets_nothing_is_not_on_a_kink(digits):
+    recipe = Recipe(hidden=(4, 4), dtype="float64")
+    weights = recipe.initial_weights()
+    weights["dense0.weight"][:] = -abs(weights["dense0.weight"])  # every ReLU of the first is off
+    assert not verify.on_a_kink(ByHand(recipe, weights), batches(recipe, digits, 1)[0][0])
+
+
 def test_kinks_are_rare_enough_to_judge_nearly_every_step(mnist):
     """About one pre-activation in a million: a few steps of a hundred at batch 128."""
     recipe = Recipe(batch_size=128, dtype="float32")
@@ -187,8 +211,11 @@ def test_the_wrong_dialect_is_told(frameworks, digits):
 def test_a_framework_that_cannot_run_is_not_the_same(digits, monkeypatch, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('libtorch.so')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    proof = verify.verify(SMALL, ("torch",), digits, steps=2)
+    with pytest.raises(verify.TrainingFailed, match=r"torch failed: ImportError: libtorch\.so"):
+        verify.verify(SMALL, ("torch",), digits, steps=2)
+    proof = verify.verify(SMALL, ("torch", "jax"), digits, steps=2)
     assert not proof.same and "torch failed: ImportError" in verify.verdict(proof)
+    assert all(c.backend == "jax" and c.same for c in proof.comparisons)
 
 
 def test_a_comparison_survives_json(digits):

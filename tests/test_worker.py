@@ -60,11 +60,8 @@ def test_a_framework_that_breaks_is_quoted(monkeypatch, tmp_path):
 
 
 def test_what_a_framework_prints_does_not_disturb_the_events(monkeypatch, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import atexit; print('hello', flush=True)")
-    (tmp_path / "usercustomize.py").write_text("")
     noisy = tmp_path / "torch.py"
     noisy.write_text("import os; print('noise'); os.write(1, b'more'); raise ImportError('so')")
-    (tmp_path / "sitecustomize.py").unlink()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(worker.WorkerFailed, match="ImportError: so"):
         worker.run(job("torch"), lambda event: None)

@@ -127,7 +127,7 @@ class Network(Backend):
         if self.formulas:
             raise LockstepError(f"{self.version()} writes Adam and the loss in its own way alone.")
         self.place = jax.devices(self.device)[0]
-        self._resident: tuple = (None, None)
+        self._resident: tuple = (None, None, None)
 
     @contextmanager
     def _placed(self) -> Iterator[None]:
@@ -221,7 +221,7 @@ class Network(Backend):
 
     def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
         """The training set as JAX's arrays, moved once however often the same arrays come."""
-        if self._resident[0] is not images:
+        if self._resident[0] is not images or self._resident[1] is not labels:
             data = (jnp.asarray(images, self.recipe.dtype), jnp.asarray(labels, jnp.int32))
-            self._resident = (images, data)
-        return self._resident[1]
+            self._resident = (images, labels, data)
+        return self._resident[2]

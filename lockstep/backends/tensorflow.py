@@ -139,7 +139,7 @@ class Network(Backend):
         self._one = tf.function(self._update)
         self._many = tf.function(self._loop, jit_compile=True)
         self._logits = tf.function(self.model)
-        self._resident: tuple = (None, None)
+        self._resident: tuple = (None, None, None)
 
     def _placed(self):
         return tf.device("/GPU:0" if self.device == "cuda" else "/CPU:0")
@@ -266,7 +266,7 @@ class Network(Backend):
 
     def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
         """The training set as tensors, copied once however often the same arrays come."""
-        if self._resident[0] is not images:
+        if self._resident[0] is not images or self._resident[1] is not labels:
             data = (tf.constant(images, self.recipe.dtype), tf.constant(labels, tf.int32))
-            self._resident = (images, data)
-        return self._resident[1]
+            self._resident = (images, labels, data)
+        return self._resident[2]

@@ -83,7 +83,7 @@ class Network(Backend):
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
         self.parameters = dict(zip(recipe.shapes, self.model.parameters(), strict=True))
         self._reset_optimizer()
-        self._resident: tuple = (None, None)
+        self._resident: tuple = (None, None, None)
 
     def _reset_optimizer(self) -> None:
         recipe, parameters = self.recipe, list(self.parameters.values())
@@ -219,6 +219,6 @@ class Network(Backend):
 
     def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
         """The training set as tensors, moved once however often the same arrays come."""
-        if self._resident[0] is not images:
-            self._resident = (images, (self._tensor(images), self._tensor(labels)))
-        return self._resident[1]
+        if self._resident[0] is not images or self._resident[1] is not labels:
+            self._resident = (images, labels, (self._tensor(images), self._tensor(labels)))
+        return self._resident[2]
