@@ -132,8 +132,10 @@ class Judge:
         self.precision = precision_of(recipe, steps)
         self.right = list(Program(recipe).run(steps))
         self.before: list[Weights] = []
+        self.updates: list[int] = []  # since the weights before were seen
         for seen in steps:
             self.before.append(self.before[-1] if seen.weights is None else seen.weights)
+            self.updates.append(1 if seen.weights is not None else self.updates[-1] + 1)
         self.slack = self._slack()
 
     def _slack(self) -> list[Numbers]:
@@ -156,8 +158,9 @@ class Judge:
         size, usual = (self.size(i, key, number) for number in (computed, right))
         grown = max(1.0, size / usual) if usual else 1.0
         allowed = TOLERANCE[self.precision] * size + grown * self.slack[i][key]
-        if key[0] == "weights":  # a move is rounded to what the weight can hold
-            allowed = allowed + 2 * np.finfo(self.precision).eps * np.abs(computed)
+        if key[0] == "weights":  # every move is rounded to what the weight can hold
+            rounding = 2 * self.updates[i] * np.finfo(self.precision).eps
+            allowed = allowed + rounding * np.abs(computed)
         off = np.abs(said - computed)
         return float(np.max(off / np.maximum(allowed, np.finfo(float).tiny)))
 

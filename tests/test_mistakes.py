@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from students import judged, source
 
@@ -429,6 +429,10 @@ def recipes(draw):
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@example(  # eight float32 updates of a tiny move each: the weights' own rounding adds up
+    recipe=Recipe(hidden=(9, 1, 2), activation="sigmoid", optimizer="momentum", batch_size=1),
+    part="all",
+)
 @given(recipe=recipes(), part=st.sampled_from(["all", "weights", "gradients", "loss"]))
 def test_a_right_program_is_never_accused(recipe, part, tmp_path_factory, digits):
     only = {"weights": [ONLY_WEIGHTS], "gradients": [ONLY_GRADIENTS], "loss": [ONLY_LOSS]}
