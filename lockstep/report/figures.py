@@ -150,13 +150,14 @@ def time_and_memory(backends: Mapping[str, BackendResult], title: str) -> Figure
             axes.plot(values, [place] * len(values), "o", color=colour, markersize=4)
             words = f"{mean:.0f}" if key == "peak_rss_bytes" else f"{mean:.2f}"
             axes.text(max(values), place, f"  {words}", va="center", fontsize=9)
-        axes.set_xlabel(f"{label}: each run, and the mean" if repeated else label)
+        axes.set_xlabel(label)
         axes.margins(x=0.28)
         axes.set_xlim(left=0)
         axes.grid(axis="y", visible=False)
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
-    figure.suptitle(f"What it cost: {title}", x=0.01, ha="left", fontweight="bold")
+    words = "What each run cost, and the mean" if repeated else "What it cost"
+    figure.suptitle(f"{words}: {title}", x=0.01, ha="left", fontweight="bold")
     return figure
 
 
