@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 from . import results, worker
 from .datasets import Dataset
 from .errors import LockstepError, one_of
+from .noise import verdict
 from .programs import AS_EVERYONE_WRITES_IT, Program
 from .recipe import Recipe, largest_difference
 from .report.summary import points
@@ -42,9 +43,6 @@ ASPECTS = {
     "dtype": "precision",
 }
 """What is aligned, in this order: each a field of Program, with its name for people."""
-
-T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
-"""Student's t for a 95 % interval with 1, 2, … degrees of freedom; the last serves for more."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class Explanation:
         return self.ladder[-1].worst <= TOLERANCE
 
     def accuracy_verdict(self, rung: Rung) -> str:
-        """What can be said of the difference in test accuracy: a word of `verdict`."""
+        """What can be said of the difference in test accuracy: a word of `noise.verdict`."""
         return verdict([d.accuracy for d in rung.differences], self.test_accuracies)
 
     def reported_verdict(self, rung: Rung) -> str:
@@ -156,23 +154,6 @@ class Explanation:
             "reported": [d.reported for d in found],
             "reported_verdict": self.reported_verdict(rung),
         }
-
-
-def verdict(differences: list[float], by_seed: tuple[float, ...]) -> str:
-    """ "none", "noise", "effect", or "unknown" where a single seed can tell nothing.
-
-    `differences` are one for each seed. An effect is larger than what another seed does to one
-    and the same program (the standard deviation of `by_seed`), and its 95 % interval leaves out 0.
-    The second rule alone would call one row in twenty an effect that is none.
-    """
-    if not any(differences):
-        return "none"
-    if len(differences) < 2:
-        return "unknown"
-    mean, deviation = statistics.fmean(differences), statistics.stdev(differences)
-    t = T_95[min(len(differences) - 1, len(T_95)) - 1]
-    interval = t * deviation / len(differences) ** 0.5
-    return "effect" if abs(mean) > max(interval, statistics.stdev(by_seed)) else "noise"
 
 
 # --- Which programs -------------------------------------------------------------------------------

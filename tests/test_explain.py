@@ -17,7 +17,7 @@ from lockstep import backend, batches, datasets, explain, programs, worker
 from lockstep.backend import Formulas
 from lockstep.backends.numpy import Network as ByHand
 from lockstep.errors import LockstepError
-from lockstep.explain import Difference, Explanation, Rung, verdict
+from lockstep.explain import Difference, Explanation, Rung
 from lockstep.programs import AS_EVERYONE_WRITES_IT
 from lockstep.recipe import Recipe, largest_difference
 from lockstep.report import figures, text
@@ -325,31 +325,6 @@ def test_a_metric_is_said_to_move_no_weight_only_if_it_moves_what_is_reported():
     assert "with the very same weights" in planted({}, reported=-4.0).conclusion
     assert "very same weights" not in planted({}, reported=0.0).conclusion
     assert "No weight is moved by metric." in planted({}).conclusion
-
-
-@pytest.mark.parametrize(
-    ("differences", "by_seed", "word"),
-    [
-        ([0.0, 0.0, 0.0], (97.0, 97.1, 97.2), "none"),
-        ([0.0], (97.0,), "none"),
-        ([0.5], (97.0,), "unknown"),
-        ([0.5, 0.5, 0.5], (97.0, 97.1, 97.2), "effect"),
-        ([0.05, 0.05, 0.05], (97.0, 97.1, 97.2), "noise"),  # another seed does more: 0.10
-        ([1.0, 2.0, 0.0], (97.0, 97.1, 97.2), "noise"),  # 1 ± 4.30·1/√3
-        ([-1.0, -2.0, -1.5, -1.2, -1.1], (97.0, 97.1, 97.2, 97.1, 97.0), "effect"),
-    ],
-)
-def test_the_verdict_by_hand(differences, by_seed, word):
-    assert verdict(differences, by_seed) == word
-
-
-def test_chance_is_seldom_called_an_effect():
-    """A thousand differences that are pure chance: at most one in twenty is taken for more."""
-    rng = np.random.default_rng(0)
-    words = [
-        verdict(list(rng.normal(0, 0.15, 3)), tuple(rng.normal(97, 0.15, 3))) for _ in range(1000)
-    ]
-    assert words.count("effect") <= 50
 
 
 # --- Table, figure, files -------------------------------------------------------------------------

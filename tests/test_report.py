@@ -38,6 +38,8 @@ def backend(seed=0, difference=None, accuracy=0.97):
         "test_accuracy": accuracy,
         "confusion_matrix": (np.eye(10, dtype=int) * 90 + 1).tolist(),
         "train_seconds": 4.5 + seed,
+        "import_seconds": 0.08,
+        "compile_seconds": 0.02,
         "startup_seconds": 0.1,
         "peak_rss_bytes": 300 << 20,
         "initial_weights_sha256": "a" * 64,
@@ -111,12 +113,15 @@ def test_every_figure_is_on_the_page_and_on_disk_as_png_and_svg(results, tmp_pat
 
 
 def test_the_curves_show_the_numbers_they_are_given():
-    history = backend()["history"]
-    panels = figures.accuracy_against_epoch({"a": history, "b": history}, "MNIST").axes
-    for axes, key in zip(panels, ("train_accuracy", "test_accuracy"), strict=True):
-        assert len(axes.lines) == 2
-        assert axes.lines[0].get_xdata().tolist() == [1, 2, 3]
-        assert axes.lines[1].get_ydata().tolist() == [100 * entry[key] for entry in history]
+    ours, theirs = backend()["history"], backend(accuracy=0.96)["history"]
+    curves, beneath = figures.accuracy_against_epoch({"a": ours, "b": theirs}, "MNIST").axes
+    test = [line for line in curves.lines if not line.get_label().startswith("_")]
+    assert [line.get_label() for line in test] == ["a", "b"]
+    assert test[0].get_xdata().tolist() == [1, 2, 3]
+    assert test[0].get_ydata().tolist() == [97.0] * 3
+    gaps = {line.get_label(): line.get_ydata() for line in beneath.lines}
+    assert gaps["test"] == pytest.approx([1.0] * 3)  # 97 % and 96 %: a point apart
+    assert (gaps["training"] < 1e-6).all()
 
 
 def test_the_confusion_matrix_prints_every_count():

@@ -93,7 +93,7 @@ def draw(results: Results) -> dict[str, tuple[Figure, str]]:
 def page(results: Results, drawn: dict[str, tuple[Figure, str]]) -> str:
     """The whole page as HTML; every text that came from outside is escaped."""
     data, recipe = results["dataset"], from_dict(results["recipe"])
-    pictures = {name: _figure(*entry) for name, entry in drawn.items()}
+    pictures = {name: _figure(name, *entry) for name, entry in drawn.items()}
     confusion = "".join(html for name, html in pictures.items() if name.startswith("confusion-"))
     failures = "".join(
         f"<p><strong>{escape(name)} failed:</strong> {escape(why)}</p>"
@@ -144,9 +144,9 @@ def _seeds(results: Results) -> str:
     return f" · {count} seeds; curves and matrices show the first" if count else ""
 
 
-def _figure(figure: Figure, caption: str) -> str:
+def _figure(name: str, figure: Figure, caption: str) -> str:
     """An inline figure with its caption, which is also what a screen reader says."""
-    picture = figures.svg(figure).replace("<svg", '<svg aria-hidden="true"', 1)
+    picture = figures.inline_svg(figure, name, name, caption)
     return f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
 
 

@@ -1,0 +1,147 @@
+"""One look for every figure, and the ways out of matplotlib: files, or SVG inside a page."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import re
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from ...errors import LockstepError, reason
+
+INK, QUIET, FAINT, GRID, PAPER = "#222222", "#595959", "#888888", "#e4e4e4", "#ffffff"
+# Okabe & Ito's palette, which colour-blind readers can tell apart.
+BLUE, VERMILION, GREEN, PINK, AMBER = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"
+
+THEME = {
+    INK: "ink",
+    QUIET: "quiet",
+    FAINT: "faint",
+    GRID: "grid",
+    PAPER: "paper",
+    BLUE: "blue",
+    VERMILION: "vermilion",
+    GREEN: "green",
+    PINK: "pink",
+    AMBER: "amber",
+}
+"""Each colour and the page's variable that stands for it, so that a figure turns dark with it."""
+
+WIDTH = 4.8
+"""Inches. A phone shows this at three quarters of its size; a page, two beside one another."""
+
+# Dashes and widths differ too, because the curves are meant to lie on one another.
+LOOKS = (
+    {"color": BLUE, "linewidth": 5.0, "alpha": 0.45},
+    {"color": VERMILION, "linewidth": 2.2, "linestyle": (0, (4, 2.5))},
+    {"color": INK, "linewidth": 1.3, "linestyle": (0, (1, 2))},
+    {"color": GREEN, "linewidth": 1.8, "linestyle": (0, (6, 2, 1, 2))},
+    {"color": PINK, "linewidth": 1.5, "linestyle": (0, (2, 1))},
+)
+
+STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": FAINT,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": GRID,
+    "legend.frameon": False,
+    "figure.facecolor": PAPER,
+    "svg.hashsalt": "lockstep",  # the same figure is the same file
+}
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in the common style, and leave matplotlib's settings as they were."""
+
+    @functools.wraps(draw)
+    def in_style(*arguments, **options) -> Figure:
+        with matplotlib.rc_context(STYLE):
+            return draw(*arguments, **options)
+
+    return in_style
+
+
+def look(place: int) -> dict:
+    """How the curve at this place of a legend is drawn."""
+    return LOOKS[place % len(LOOKS)]
+
+
+def headline(figure: Figure, words: str) -> None:
+    """The figure's title, at the left, as a heading stands on a page."""
+    figure.suptitle(words, x=0.01, ha="left", fontweight="bold")
+
+
+def _write(figure: Figure, target, kind: str, **settings) -> None:
+    """Write the same bytes for the same figure: no date in it, and ids that do not vary."""
+    metadata = {"Date": None, "Creator": None} if kind == "svg" else None
+    with matplotlib.rc_context(STYLE | settings):
+        figure.savefig(target, dpi=200, format=kind, metadata=metadata)
+
+
+def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
+    """Write stem.png (for slides, 200 dots an inch) and stem.svg, each whole or not at all."""
+    paths = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            partial = path.with_name(f".{os.getpid()}.{path.name}")
+            _write(figure, partial, path.suffix[1:])
+            partial.replace(path)
+    except OSError as error:
+        raise LockstepError(f"Cannot write the figure {stem}: {reason(error)}.") from None
+    return paths
+
+
+def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
+    """The figure as an <svg> for a page: its letters are text, its colours follow the page's.
+
+    `name` makes the ids in it unique on the page; a screen reader hears title and description.
+    """
+    buffer = io.StringIO()
+    _write(figure, buffer, "svg", **{"svg.fonttype": "none"})
+    text = buffer.getvalue()
+    body = text[text.index("</defs>") + len("</defs>") : text.rindex("</svg>")]
+    box = re.search(r'viewBox="([^"]*)"', text)
+    assert box
+    words = f'<title id="{name}-t">{escape(title)}</title><desc id="{name}-d">'
+    words += f"{escape(description)}</desc>"
+    return (
+        f'<svg viewBox="{box[1]}" role="img" aria-labelledby="{name}-t" '
+        f'aria-describedby="{name}-d">{words}{_lean(body, name)}</svg>'
+    )
+
+
+def _lean(body: str, name: str) -> str:
+    """SVG without what the page says once for all, in the page's colours."""
+    used = set(re.findall(r"#([\w.-]+)[\")]", body))
+
+    def own_id(match: re.Match) -> str:
+        return f' id="{name}-{match[1]}"' if match[1] in used else ""
+
+    body = re.sub(r' id="([^"]*)"', own_id, body)
+    body = re.sub(r"(href=\"|url\()#", rf"\1#{name}-", body)
+    body = body.replace("xlink:href", "href")
+    body = re.sub(r"(font-size: [\d.]+px); font-family: [^;\"]*", r"\1", body)
+    body = re.sub(r"(font:[^;\"]*?[\d.]+px) [^;\"]*", r"\1 sans-serif", body)
+    for colour, variable in THEME.items():
+        body = body.replace(f": {colour}", f": var(--{variable})")
+    body = re.sub(r"(\d+\.\d\d)\d+", r"\1", body)
+    return re.sub(r"\s*\n\s*", " ", body)
