@@ -4,6 +4,9 @@ BIN := .venv/bin
 READY := .venv/ready-to-run
 READY_TO_TEST := .venv/ready-to-test
 
+# Two test processes, each with whole files, because a file's tests share what they have trained.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
+
 .PHONY: compare setup test check check-all format wheel pins clean help
 .DEFAULT_GOAL := compare
 
@@ -13,7 +16,7 @@ compare: $(READY) ## set up, train every framework on MNIST, say where the repor
 setup: $(READY) ## create .venv and install the pinned requirements and the package
 
 test: $(READY_TO_TEST) ## set up and run the tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow"
 
 check: $(READY_TO_TEST) ## format, lint and types
 	$(BIN)/ruff format --check .
@@ -21,7 +24,7 @@ check: $(READY_TO_TEST) ## format, lint and types
 	$(BIN)/mypy
 
 check-all: check ## everything, the slow proofs too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 format: $(READY_TO_TEST) ## let ruff lay out and mend the code
 	$(BIN)/ruff format .

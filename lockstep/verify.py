@@ -304,7 +304,7 @@ def verify(
             "tolerance": tolerance,
         }
         try:
-            result = worker.run(job, functools.partial(tell, backend))
+            result = worker.run(job, functools.partial(tell, backend), worker.ONE_THREAD)
             comparisons += [from_dict(values) for values in result["comparisons"]]
         except worker.WorkerFailed as error:
             failures[backend] = error

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
@@ -28,6 +28,11 @@ if TYPE_CHECKING:  # the worker counts NumPy's import as the framework's
     from .recipe import Recipe
 
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Environment of a process in which two libraries take turns: their thread pools would fight for
+the cores, and a step of NumPy beside PyTorch takes ten times as long (two cores: 88 ms, not 7)."""
+
+
 class WorkerFailed(Exception):
     """The job could not be done; the message says why, `unusable` whether its input is to blame."""
 
@@ -36,17 +41,22 @@ class WorkerFailed(Exception):
         self.unusable = unusable
 
 
-def run(job: dict, tell: Callable[[dict], None]) -> Any:
+def run(job: dict, tell: Callable[[dict], None], settings: Mapping[str, str] | None = None) -> Any:
     """Do a task of this package with one backend; returns its result, raises WorkerFailed.
 
     A job is what `job` makes, and what its task wants besides. The task is a module of this package
-    with a function `work(job, network_class, data, tell) -> result`.
+    with a function `work(job, network_class, data, tell) -> result`. `settings` are environment
+    variables that the worker gets besides its parent's.
     """
-    return send(__name__, job, tell)
+    return send(__name__, job, tell, settings=settings)
 
 
 def send(
-    module: str, job: dict, tell: Callable[[dict], None], time_limit: float | None = None
+    module: str,
+    job: dict,
+    tell: Callable[[dict], None],
+    time_limit: float | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> Any:
     """Do a job by the module's `main`, which calls `serve`, in a fresh Python process.
 
@@ -55,7 +65,7 @@ def send(
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", module],  # no file of the working folder is a module here
-            env={**os.environ, "PYTHONPATH": _python_path()},
+            env={**os.environ, **(settings or {}), "PYTHONPATH": _python_path()},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,

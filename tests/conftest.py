@@ -5,6 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 
+# Tests compute with NumPy and a framework in turns, and two test processes share the cores: with
+# one thread each they do not fight for them. Set before NumPy loads its BLAS, which reads it once.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
 import numpy as np
 import pytest
 
