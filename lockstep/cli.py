@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "train one backend",
     "verify": "prove that the frameworks compute the same, or check your own network",
     "explain": "why two programs differ, one choice at a time",
+    "report": "build a run's page again, or one page of several runs",
     "data": "show which datasets are here, or download one",
 }
 
@@ -42,6 +43,7 @@ def parser() -> Parser:
     _train_flags(commands["train"])
     _verify_flags(commands["verify"])
     _explain_flags(commands["explain"])
+    _report_flags(commands["report"])
     _data_flags(commands["data"])
     return top
 
@@ -51,6 +53,7 @@ def _compare_flags(command: Parser) -> None:
         "--backends", metavar="NAMES", help="e.g. numpy,torch (default: every installed one)"
     )
     _repeats_flag(command)
+    _proof_flag(command)
     _recipe_flags(command)
     _place_flags(command)
     _run_flags(command)
@@ -59,6 +62,7 @@ def _compare_flags(command: Parser) -> None:
 def _train_flags(command: Parser) -> None:
     command.add_argument("backend", metavar="BACKEND", help="numpy, torch, tensorflow or jax")
     _repeats_flag(command)
+    _proof_flag(command)
     _recipe_flags(command)
     _place_flags(command)
     _run_flags(command)
@@ -97,9 +101,23 @@ def _explain_flags(command: Parser) -> None:
     _run_flags(command)
 
 
+def _report_flags(command: Parser) -> None:
+    add = command.add_argument
+    add("runs", nargs="+", metavar="RUN", help="a run's folder, or its name; several: one page")
+    add("--format", default="html", metavar="NAME", help="html, or md: Markdown on stdout (html)")
+    add("--open", action="store_true", help="show the page in the browser")
+    _run_flags(command)
+
+
 def _data_flags(command: Parser) -> None:
     command.add_argument("--fetch", metavar="NAME", help="download a dataset into the cache folder")
     _data_dir_flag(command)
+
+
+def _proof_flag(command: Parser) -> None:
+    command.add_argument(
+        "--proof", type=int, metavar="STEPS", help="updates of the proof at the end (200; 0: none)"
+    )
 
 
 def _recipe_flags(command: Parser) -> None:

@@ -6,6 +6,7 @@ import datetime
 import json
 import math
 import sys
+import webbrowser
 from argparse import Namespace
 from pathlib import Path
 
@@ -48,12 +49,15 @@ def train(options: Namespace) -> int:
 
 def _train_and_show(options: Namespace, backends: tuple[str, ...]) -> int:
     """Train, print the table, say where the report is; 1 if a backend failed."""
-    from .compare import compare
+    from .compare import PROOF_STEPS, compare
     from .progress import Progress
     from .report import text
 
     if options.repeats < 1:
         raise LockstepError(f"--repeats is {options.repeats}; at least 1 run is needed.")
+    proof_steps = PROOF_STEPS if options.proof is None else options.proof
+    if not 0 <= proof_steps <= MOST_STEPS:
+        raise LockstepError(f"--proof is {proof_steps}; it must be 0 to {MOST_STEPS:,} updates.")
     plan = _recipe(options)
     name = _run_name(options, "")
     data = _data(options, plan)
@@ -62,8 +66,9 @@ def _train_and_show(options: Namespace, backends: tuple[str, ...]) -> int:
         print(f"{plan.summary()}\non {data.title}: {len(data.train.labels):,} training images\n")
     progress = Progress.quiet() if options.quiet else Progress.for_terminal()
     run, folder = compare(
-        plan, backends, data, Path(options.out), name, options.device, options.repeats, progress
-    )
+        plan, backends, data, Path(options.out), name, options.device, options.repeats, progress,
+        proof_steps,
+    )  # fmt: skip
     if not options.quiet:
         print()
         text.print_comparison(run)
@@ -162,6 +167,47 @@ def explain(options: Namespace) -> int:
         text.print_explanation(found.to_dict())
         print(f"\nFigure: {folder / 'figures' / 'explain.png'}")
     return 0 if found.aligned else FAILED
+
+
+def report(options: Namespace) -> int:
+    """Build a run's page again from its files, or a page of several runs as one comparison."""
+    from .report import evidence, page
+    from .report.markdown import markdown
+
+    kind = one_of(("html", "md"), options.format, "format of a report")
+    out = Path(options.out)
+    folders = [_folder_of(name, out) for name in options.runs]
+    if kind == "md":
+        for flag in ("open", "name"):
+            if getattr(options, flag):
+                raise LockstepError(f"--{flag} is for a page; leave it away with --format md.")
+        print(markdown(evidence.load(folders)), end="")
+        return 0
+    if len(folders) == 1:
+        if options.name:
+            raise LockstepError("--name is for a page of several runs; one run has its own.")
+        path = page.write(evidence.load(folders), folders[0])
+    else:
+        name = _run_name(options, f"report-{_now()}")
+        found = evidence.load(folders)
+        with results.new_run(out, name) as folder:
+            page.write(found, folder)
+        path = out / name / "report.html"
+    if not options.quiet:
+        print(f"Report: {path}")
+    if options.open:
+        webbrowser.open(path.resolve().as_uri())
+    return 0
+
+
+def _folder_of(run: str, out: Path) -> Path:
+    """The folder of a run that is given by its folder, by its results.json, or by its name."""
+    for path in (Path(run), out / run):
+        if path.name == "results.json" and path.is_file():
+            return path.parent
+        if path.is_dir():
+            return path
+    raise LockstepError(f"There is no run {run!r}, neither as a folder nor in {out}.")
 
 
 def data(options: Namespace) -> int:

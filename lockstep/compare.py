@@ -9,7 +9,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from . import results, train, worker
+import numpy as np
+
+from . import answers, results, train, verify, worker
 from .backend import REFERENCE
 from .backends.numpy import Network
 from .datasets import Dataset, scale
@@ -17,6 +19,9 @@ from .errors import LockstepError, TrainingFailed
 from .progress import Progress
 from .recipe import Recipe, Weights, largest_difference
 from .results import BackendResult, Results
+
+PROOF_STEPS = 200
+"""How many updates the proof at the end of a run follows, unless told otherwise."""
 
 
 def compare(
@@ -28,38 +33,33 @@ def compare(
     device: str = "auto",
     repeats: int = 1,
     progress: Progress | None = None,
+    proof_steps: int = PROOF_STEPS,
 ) -> tuple[Results, Path]:
     """Train every backend in its own process, one after the other; returns results and folder.
 
     With `repeats` every backend trains again with the next seeds, the backends taking turns, so
     that a machine that slows down slows all of them. A backend that fails is in `failures`; if all
-    fail, no run is left. NumPy stays on the CPU beside others on a GPU.
+    fail, no run is left. NumPy stays on the CPU beside others on a GPU. `proof_steps` of 0 leaves
+    the proof away.
     """
     progress = progress or Progress.quiet()
     with results.new_run(out, name) as folder:
-        scratch = folder / "first-epoch"
-        found: dict[str, list[BackendResult]] = {backend: [] for backend in backends}
-        failures: dict[str, worker.WorkerFailed] = {}
+        scratch = folder / "scratch"
+        scratch.mkdir()
         with progress:
-            for repeat in range(repeats):
-                seeded = dataclasses.replace(recipe, seed=recipe.seed + repeat)
-                for backend in (b for b in backends if b not in failures):
-                    progress.start(backend, seeded, repeat, repeats)
-                    own = "cpu" if backend == REFERENCE and len(backends) > 1 else device
-                    job = _job(backend, seeded, data, own, folder, keep=repeat == 0)
-                    try:
-                        found[backend].append(worker.run(job, progress.event))
-                        progress.done()
-                    except worker.WorkerFailed as error:
-                        failures[backend] = error
-                        progress.failed(str(error))
-        if len(failures) == len(backends):
-            kind = LockstepError if all(e.unusable for e in failures.values()) else TrainingFailed
-            raise kind(" ".join(f"{name} failed: {error}" for name, error in failures.items()))
-        measured = {b: _combine(runs) for b, runs in found.items() if runs and b not in failures}
-        if set(measured) - {REFERENCE}:
-            progress.note("Holding the weights after the first epoch against NumPy's …")
-            _measure_differences(measured, recipe, data, scratch)
+            found, failures = _train(recipe, backends, data, folder, device, repeats, progress)
+            measured = {b: _combine(runs) for b, runs in found.items() if b not in failures}
+            others = tuple(b for b in measured if b != REFERENCE)
+            if others:
+                progress.note("Holding the weights after the first epoch against NumPy's …")
+                _measure_differences(measured, recipe, data, scratch)
+            if others and proof_steps:
+                progress.note("Proving that every step is NumPy's …")
+                proofs = _prove(recipe, others, data, proof_steps, device, progress)
+                results.write_json(folder / "proof.json", proofs, indent=None)
+        logits = {b: np.load(scratch / f"{b}.npy", allow_pickle=False) for b in measured}
+        answers.save(folder / "answers.safetensors", answers.collect(data.test, logits))
+        shutil.rmtree(scratch)
         run: Results = {
             "schema": results.SCHEMA,
             "name": name,
@@ -76,27 +76,84 @@ def compare(
             "recipe": recipe.to_dict(),
             "environment": results.environment(),
             "backends": measured,
-            "failures": {name: str(error) for name, error in failures.items()},
+            "failures": failures,
         }
-        shutil.rmtree(scratch, ignore_errors=True)
         results.write_json(folder / "results.json", run)
-        from .report import page
+        from .report import evidence, page
 
         progress.note("Drawing the report …")
-        page.write(run, folder)
+        page.write(evidence.load([folder]), folder)
     return run, out / name
+
+
+def _train(
+    recipe: Recipe,
+    backends: tuple[str, ...],
+    data: Dataset,
+    folder: Path,
+    device: str,
+    repeats: int,
+    progress: Progress,
+) -> tuple[dict[str, list[BackendResult]], dict[str, str]]:
+    """Every backend's results, seed after seed, and why a backend failed; raises if all did."""
+    found: dict[str, list[BackendResult]] = {backend: [] for backend in backends}
+    failures: dict[str, worker.WorkerFailed] = {}
+    for repeat in range(repeats):
+        seeded = dataclasses.replace(recipe, seed=recipe.seed + repeat)
+        for backend in (b for b in backends if b not in failures):
+            progress.start(backend, seeded, repeat, repeats)
+            own = "cpu" if backend == REFERENCE and len(backends) > 1 else device
+            job = _job(backend, seeded, data, own, folder, keep=repeat == 0)
+            try:
+                found[backend].append(worker.run(job, progress.event))
+                progress.done()
+            except worker.WorkerFailed as error:
+                failures[backend] = error
+                progress.failed(str(error))
+    if len(failures) == len(backends):
+        kind = LockstepError if all(e.unusable for e in failures.values()) else TrainingFailed
+        raise kind(" ".join(f"{name} failed: {error}" for name, error in failures.items()))
+    return found, {name: str(error) for name, error in failures.items()}
+
+
+def _prove(
+    recipe: Recipe,
+    backends: tuple[str, ...],
+    data: Dataset,
+    steps: int,
+    device: str,
+    progress: Progress,
+) -> dict:
+    """The recipe's own precision step by step, and float64 freely, as `results` keeps them.
+
+    A proof that cannot be made is said, and loses nobody the training that came before it.
+    """
+
+    def tell(backend: str, event: dict) -> None:
+        progress.compared(f"{backend}, {event['title']}", event["step"], steps)
+
+    control = dataclasses.replace(recipe, dtype="float64")
+    trials = [(control, ("free",))]
+    if recipe.dtype != "float64":
+        trials = [(recipe, ("synced",)), *trials]
+    try:
+        proofs = verify.prove(trials, backends, data, steps, device=device, tell=tell)
+    except LockstepError as error:
+        return {"proofs": [], "failed": str(error)}
+    return {"proofs": [proof.to_dict() for proof in proofs], "failed": None}
 
 
 def _job(
     backend: str, recipe: Recipe, data: Dataset, device: str, folder: Path, keep: bool
 ) -> dict:
-    """What `worker.run` needs; the weights of the first seed alone are kept."""
-    file = f"{backend}.safetensors"
-    return {
-        **worker.job("train", backend, recipe, data, device),
-        "weights": str((folder / "weights" / file).resolve()) if keep else None,
-        "first_epoch_weights": str((folder / "first-epoch" / file).resolve()) if keep else None,
+    """What `worker.run` needs; only what comes of the first seed is kept."""
+    files = {
+        "weights": folder / "weights" / f"{backend}.safetensors",
+        "first_epoch_weights": folder / "scratch" / f"{backend}.safetensors",
+        "test_logits": folder / "scratch" / f"{backend}.npy",
     }
+    paths = {key: str(path.resolve()) if keep else None for key, path in files.items()}
+    return {**worker.job("train", backend, recipe, data, device), **paths}
 
 
 def _combine(runs: list[BackendResult]) -> BackendResult:

@@ -31,6 +31,7 @@ class Progress:
     def event(self, event: dict) -> None: ...
     def done(self) -> None: ...
     def failed(self, message: str) -> None: ...
+    def compared(self, title: str, step: int, steps: int) -> None: ...
     def note(self, line: str) -> None: ...
 
 
@@ -51,6 +52,10 @@ class Lines(Progress):
     def failed(self, message: str) -> None:
         print(f"  failed: {message}", flush=True)
 
+    def compared(self, title: str, step: int, steps: int) -> None:
+        if step == steps:
+            print(f"  {title}: {steps} steps compared", flush=True)
+
     def note(self, line: str) -> None:
         print(line, flush=True)
 
@@ -62,7 +67,7 @@ class Bar(Progress):
         from rich import progress
 
         self.bars = progress.Progress(
-            progress.TextColumn("{task.description:<20}"),
+            progress.TextColumn("{task.description:<28}"),
             progress.BarColumn(bar_width=24),
             progress.TextColumn("{task.fields[words]}"),
             progress.TimeElapsedColumn(),
@@ -105,6 +110,13 @@ class Bar(Progress):
         self.bars.update(self.task, words=f"[red]failed: {escape(message)}")
         self.bars.stop_task(self.task)
 
+    def compared(self, title: str, step: int, steps: int) -> None:
+        if step == 1:
+            self.task = self.bars.add_task(title, total=steps, words="")
+        self.bars.update(self.task, completed=step, words=f"{step} of {steps} steps compared")
+        if step == steps:
+            self.bars.stop_task(self.task)
+
     def note(self, line: str) -> None:
         self.bars.console.print(line)
 
@@ -124,7 +136,7 @@ def proving(steps: int, quiet: bool) -> Iterator[Callable[[str, dict], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal or quiet) as bars:
 
         def tell(backend: str, event: dict) -> None:
-            title = f"{backend}, {event['view']}"
+            title = f"{backend}, {event['title']}"
             if title not in tasks:
                 tasks[title] = bars.add_task(title, total=steps)
             bars.update(tasks[title], completed=event["step"])

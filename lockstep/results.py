@@ -1,8 +1,11 @@
 """What a run leaves on disk, written whole or not at all.
 
 runs/<name>/results.json                    Results, below
+runs/<name>/proof.json                      {"proofs": `verify.Proof.to_dict`s, "failed": why none}
+runs/<name>/answers.safetensors             what each backend answered on the test set (`answers`)
 runs/<name>/report.html                     the page for people
 runs/<name>/figures/*.png, *.svg            the same figures as files
+runs/<name>/tables/*.csv                    the numbers behind them
 runs/<name>/weights/<backend>.safetensors   the trained weights, with the recipe
 """
 
@@ -22,7 +25,7 @@ from . import __version__
 from .errors import LockstepError, reason
 from .recipe import Recipe, Weights, from_dict
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of the shape below; a change that a reader must know of raises it."""
 
 
@@ -217,9 +220,9 @@ def new_run(out: Path, name: str) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_json(path: Path, content: object) -> None:
+def write_json(path: Path, content: object, indent: int | None = 1) -> None:
     """Write readable JSON; NaN, which JSON has not, is refused."""
-    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(content, indent=indent, allow_nan=False, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,9 +25,9 @@ Tell = Callable[[dict], None]
 
 
 def work(job: dict, network_class: type[Backend], data: Dataset, tell: Tell) -> BackendResult:
-    """A worker's task: build, train, and write the weights where the job says, if it does.
+    """A worker's task: build, train, and write where the job says, if it does.
 
-    The job says besides: "weights" and "first_epoch_weights", each a path or None.
+    The job says besides: "weights", "first_epoch_weights" and "test_logits", each a path or None.
     """
     recipe = recipe_of(job)
     weights = recipe.initial_weights()
@@ -36,15 +36,27 @@ def work(job: dict, network_class: type[Backend], data: Dataset, tell: Tell) -> 
         network = network_class(recipe, weights, job["device"])
     tell({"event": "ready", "version": network.version(), "device": network.device})
 
-    result, first_epoch_weights = train(network, data, tell)
+    trained = train(network, data, tell)
+    result = trained.result
     result["import_seconds"] = job["import_seconds"]
     result["compile_seconds"] += building.seconds
     result["startup_seconds"] = result["import_seconds"] + result["compile_seconds"]
     if job["weights"]:
         network.save(Path(job["weights"]))
     if job["first_epoch_weights"]:
-        save_weights(Path(job["first_epoch_weights"]), first_epoch_weights, recipe)
+        save_weights(Path(job["first_epoch_weights"]), trained.first_epoch_weights, recipe)
+    if job["test_logits"]:
+        np.save(job["test_logits"], trained.test_logits, allow_pickle=False)
     return result
+
+
+class Trained(NamedTuple):
+    """What a training gives."""
+
+    result: BackendResult
+    first_epoch_weights: Weights
+    test_logits: np.ndarray
+    """(N, classes), with the weights of the end."""
 
 
 class Stopwatch:
@@ -62,10 +74,8 @@ class Stopwatch:
             self.seconds += time.perf_counter() - start
 
 
-def train(
-    network: Backend, data: Dataset, tell: Tell = lambda event: None
-) -> tuple[BackendResult, Weights]:
-    """Train as the network's recipe says. Returns the result and the weights after epoch 1.
+def train(network: Backend, data: Dataset, tell: Tell = lambda event: None) -> Trained:
+    """Train as the network's recipe says.
 
     Timing is honest: training, evaluation and first calls (compilation) are separate figures.
     """
@@ -121,7 +131,7 @@ def train(
         "initial_weights_sha256": initial_sha256,
         "batch_order_sha256": order_hash.hexdigest(),
     }
-    return result, first_epoch_weights
+    return Trained(result, first_epoch_weights, test_logits)
 
 
 def plan(recipe: Recipe, count: int, epoch: int) -> tuple[list[np.ndarray], np.ndarray]:

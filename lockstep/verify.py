@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from .batches import OrderHash, epoch_batches
 from .datasets import Dataset, Split, scale
 from .errors import LockstepError, TrainingFailed
 from .recipe import Recipe, weights_sha256
+from .recipe import from_dict as recipe_from_dict
 
 SCHEMA = 1
 VIEWS = ("synced", "free")
@@ -74,7 +76,7 @@ class Comparison:
         return bool(np.isfinite(self.bounds).any() and not self.undecided.all())
 
     @property
-    def _counts(self) -> np.ndarray:
+    def counts(self) -> np.ndarray:
         """(steps, tensors) bool: which differences count."""
         forward = np.isin(self.tensors, ("logits", "loss"))
         return ~self.undecided[:, None] | forward
@@ -83,7 +85,7 @@ class Comparison:
     def first(self) -> tuple[int, str, float] | None:
         """Step (from 1), tensor and size of the first difference out of tolerance, or None."""
         beyond = ~(self.differences <= self.bounds)  # NaN is beyond every bound
-        beyond &= self._counts
+        beyond &= self.counts
         if not beyond.any():
             return None
         step, tensor = divmod(int(beyond.argmax()), len(self.tensors))
@@ -97,7 +99,7 @@ class Comparison:
     def worst(self, kind: str | None = None) -> float:
         """The largest difference that counts, of one kind of tensor or of all."""
         columns = np.array([kind in (None, kind_of(tensor)) for tensor in self.tensors])
-        return float(self.differences[self._counts & columns].max(initial=0))
+        return float(self.differences[self.counts & columns].max(initial=0))
 
     def to_dict(self) -> dict:
         """Plain values for JSON; `from_dict` reads them back. A difference of NaN is null."""
@@ -163,6 +165,14 @@ class Proof(NamedTuple):
         }
 
 
+def proof_from_dict(values: dict) -> Proof:
+    """A proof from what `Proof.to_dict` gave."""
+    fields = {name: values[name] for name in Proof._fields}
+    fields["recipe"] = recipe_from_dict(values["recipe"])
+    fields["comparisons"] = [from_dict(comparison) for comparison in values["comparisons"]]
+    return Proof(**fields)
+
+
 def kind_of(tensor: str) -> str:
     """The kind of a tensor by its name: "gradient dense1.weight" is a gradient."""
     return tensor.split()[0]
@@ -176,12 +186,12 @@ def beside(
     reference: ByHand,
     batches: Iterable[tuple[np.ndarray, np.ndarray, float]],
     view: str,
-    tell: Callable[[dict], None] = lambda event: None,
+    tell: Callable[[int], None] = lambda step: None,
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Step both through the batches (images, labels, learning rate).
 
-    Both start from the same weights with an empty memory. Returns the tensors' names, and what
-    `Comparison` calls differences and undecided.
+    Both start from the same weights with an empty memory; `tell` gets the number of each step done.
+    Returns the tensors' names, and what `Comparison` calls differences and undecided.
     """
     names: list[str] = []
     rows, undecided = [], []
@@ -195,7 +205,7 @@ def beside(
         theirs = _numbers(network.step(images, labels, rate), network)
         names = names or list(ours)
         rows.append([_difference(theirs[name], ours[name]) for name in names])
-        tell({"event": "step", "view": view, "step": step})
+        tell(step)
     return names, np.array(rows), np.array(undecided)
 
 
@@ -253,21 +263,30 @@ def _order(recipe: Recipe, count: int, steps: int) -> list[np.ndarray]:
     return order[:steps]
 
 
-def work(job: dict, network_class: type[Backend], data: Dataset, tell: Callable) -> dict:
-    """The worker's part: one backend in every view that is asked for."""
-    recipe = worker.recipe_of(job)
-    weights = recipe.initial_weights()
+def work(job: dict, network_class: type[Backend], data: Dataset, tell: Callable) -> list[dict]:
+    """The worker's part: one backend in every trial, in every view that is asked for.
+
+    The job says besides: "trials", each a recipe and its views; "steps", "dialect", "tolerance".
+    """
     found = []
-    for view in job["views"]:
-        network = network_class(recipe, weights, job["device"])
-        dialect = job["dialect"] or network.dialect
-        reference = ByHand(dataclasses.replace(recipe, dialect=dialect), weights)
-        batches = batches_of(recipe, data.train, job["steps"])
-        names, differences, undecided = beside(network, reference, batches, view, tell)
-        about = (job["backend"], network.version(), network.device, dialect, view)
-        bounds = tolerances(recipe.dtype, view, job["tolerance"])
-        found.append(Comparison(*about, names, differences, undecided, bounds).to_dict())
-    return {"comparisons": found}
+    for values, views in job["trials"]:
+        recipe = recipe_from_dict(values, "the job")
+        weights = recipe.initial_weights()
+        for view in views:
+            network = network_class(recipe, weights, job["device"])
+            dialect = job["dialect"] or network.dialect
+            reference = ByHand(dataclasses.replace(recipe, dialect=dialect), weights)
+            batches = batches_of(recipe, data.train, job["steps"])
+            step = functools.partial(_tell_step, tell, f"{recipe.dtype}, {view}")
+            names, differences, undecided = beside(network, reference, batches, view, step)
+            about = (job["backend"], network.version(), network.device, dialect, view)
+            bounds = tolerances(recipe.dtype, view, job["tolerance"])
+            found.append(Comparison(*about, names, differences, undecided, bounds).to_dict())
+    return found
+
+
+def _tell_step(tell: Callable, title: str, step: int) -> None:
+    tell({"event": "step", "title": title, "step": step})
 
 
 # --- In the parent: all of them -------------------------------------------------------------------
@@ -293,29 +312,56 @@ def verify(
 
     Without a dialect, NumPy speaks each backend's own. `tell` gets the backend and each event.
     """
-    comparisons: list[Comparison] = []
+    trials = [(recipe, views)]
+    return prove(trials, backends, data, steps, dialect, tolerance, device, tell)[0]
+
+
+def prove(
+    trials: Sequence[tuple[Recipe, tuple[str, ...]]],
+    backends: tuple[str, ...],
+    data: Dataset,
+    steps: int,
+    dialect: str | None = None,
+    tolerance: float | None = None,
+    device: str = "auto",
+    tell: Callable[[str, dict], None] = lambda backend, event: None,
+) -> list[Proof]:
+    """`verify` for several recipes, each in its views; a framework is imported once for all."""
+    found: list[list[Comparison]] = [[] for _ in trials]
     failures: dict[str, worker.WorkerFailed] = {}
     for backend in (b for b in backends if b != REFERENCE):
         job = {
-            **worker.job("verify", backend, recipe, data, device),
+            **worker.job("verify", backend, trials[0][0], data, device),
+            "trials": [(recipe.to_dict(), views) for recipe, views in trials],
             "steps": steps,
-            "views": views,
             "dialect": dialect,
             "tolerance": tolerance,
         }
         try:
             result = worker.run(job, functools.partial(tell, backend), worker.ONE_THREAD)
-            comparisons += [from_dict(values) for values in result["comparisons"]]
         except worker.WorkerFailed as error:
             failures[backend] = error
-    if failures and not comparisons:
+            continue
+        comparisons = map(from_dict, result)
+        for trial, (_, views) in zip(found, trials, strict=True):
+            trial += itertools.islice(comparisons, len(views))
+    if failures and not found[0]:
         kind = LockstepError if all(e.unusable for e in failures.values()) else TrainingFailed
         raise kind(" ".join(f"{name} failed: {error}" for name, error in failures.items()))
+    words = {name: str(error) for name, error in failures.items()}
+    return [
+        _proof(recipe, data, steps, comparisons, words)
+        for (recipe, _), comparisons in zip(trials, found, strict=True)
+    ]
+
+
+def _proof(
+    recipe: Recipe, data: Dataset, steps: int, found: list[Comparison], failures: dict[str, str]
+) -> Proof:
     order_hash = OrderHash()
     order_hash.add(_order(recipe, len(data.train.labels), steps))
     start = weights_sha256(recipe.initial_weights())
-    found = (comparisons, {name: str(error) for name, error in failures.items()})
-    return Proof(recipe, data.title, steps, start, order_hash.hexdigest(), *found)
+    return Proof(recipe, data.title, steps, start, order_hash.hexdigest(), found, failures)
 
 
 def verdict(proof: Proof) -> str:

@@ -20,7 +20,7 @@ from lockstep.recipe import Recipe
 def job(backend="numpy", device="auto", **settings):
     recipe = Recipe(**{"hidden": (16,), "epochs": 2, **settings})
     base = worker.job("train", backend, recipe, datasets.load("digits"), device)
-    return {**base, "weights": None, "first_epoch_weights": None}
+    return {**base, "weights": None, "first_epoch_weights": None, "test_logits": None}
 
 
 def test_it_tells_that_it_is_ready_then_how_far_it_is_then_each_epoch():

@@ -1,1 +1,1 @@
-"""Results → tables and figures → one page. Nothing here trains, and no framework is imported."""
+"""Finished runs as people look at them: figures, tables, a page, Markdown. Nothing trains here."""

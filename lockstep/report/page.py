@@ -1,206 +1,199 @@
-"""The report: one page that opens by double click and asks the network for nothing."""
+"""The report: one page that opens by double click and asks the network for nothing.
+
+`template.html` says what stands where, `page.css` how it looks, `page.js` what a click does.
+"""
 
 from __future__ import annotations
 
-import csv
+import base64
+import hashlib
 import io
 import json
-from html import escape
+import os
 from pathlib import Path
 from urllib.parse import quote
 
-from matplotlib.figure import Figure
+import jinja2
+import numpy as np
+from markupsafe import Markup
 
 from ..recipe import from_dict
-from ..results import Results
+from ..verify import verdict
 from . import figures, summary
+from .evidence import Evidence
+from .exhibits import Exhibit, exhibits, galleries
+from .sources import approach
+from .table import Table
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1b1b1b; --quiet: #595959; --paper: #fff; --line: #d9d9d9;
-  --tile: #f4f6f8; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #ececec; --quiet: #b5b5b5; --paper: #16181b; --line: #3a3d42; --tile: #22262b; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 1.5rem; color: var(--ink);
-  background: var(--paper); font: 1rem/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
-p { max-width: 44rem; } .quiet, figcaption { color: var(--quiet); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem;
-  margin: 1.5rem 0; padding: 0; }
-.tile { background: var(--tile); border-radius: .6rem; padding: 1rem; }
-.tile h2 { margin: 0 0 .4rem; font-size: 1rem; font-weight: 600; }
-.tile dl { display: grid; grid-template-columns: auto 1fr; gap: 0 1rem; margin: 0; }
-.tile dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; font-weight: 600; }
-.big { font-size: 2rem; font-weight: 700; margin: 0; }
-figure { margin: 1rem 0; } figure svg { width: 100%; height: auto; background: #fff;
-  border-radius: .4rem; }
-.pair { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); }
-.pair figure { max-width: 36rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-td { white-space: nowrap; }
-th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: right; }
-th:first-child, td:first-child { text-align: left; }
-details { margin: 2.5rem 0; border-top: 1px solid var(--line); padding-top: 1rem; }
-pre { overflow-x: auto; background: var(--tile); padding: .8rem; border-radius: .4rem; }
-a { color: inherit; }
-"""
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+HERE = Path(__file__).parent
+SIDE, COLUMNS = 28, 30
+"""A digit's side in pixels, and how many stand beside one another in the page's one picture."""
 
 
-def write(results: Results, folder: Path) -> Path:
-    """Write report.html and the figures' files into a run's folder; returns the page's path."""
-    drawn = draw(results)
-    for name, (figure, _) in drawn.items():
-        figures.save(figure, folder / "figures" / name)
+def write(evidence: Evidence, folder: Path) -> Path:
+    """Write report.html, figures/ and tables/ into a folder; returns the page's path."""
+    drawn = list(exhibits(evidence))
+    for exhibit in drawn:
+        figures.save(exhibit.figure, folder / "figures" / exhibit.name)
+    (folder / "tables").mkdir(exist_ok=True)
+    for table in tables(evidence, drawn):
+        _whole(folder / "tables" / f"{table.name}.csv", table.csv())
     path = folder / "report.html"
-    path.write_text(page(results, drawn), encoding="utf-8")
+    _whole(path, page(evidence, drawn))
     return path
 
 
-def draw(results: Results) -> dict[str, tuple[Figure, str]]:
-    """Every figure of a run by file name, with the plain sentence that is its caption."""
-    title, classes = results["dataset"]["title"], results["dataset"]["classes"]
-    backends = results["backends"]
-    histories = {name: result["history"] for name, result in backends.items()}
-    many = len(backends) > 1
-    drawn = {
-        "loss": (
-            figures.loss_against_epoch(histories, title),
-            "Loss after each epoch, evaluated with the weights of that moment."
-            + (" Where the curves cover one another, they learn the same." if many else ""),
-        ),
-        "accuracy": (
-            figures.accuracy_against_epoch(histories, title),
-            "Share of right answers after each epoch, evaluated with the weights of that moment.",
-        ),
-        "time-and-memory": (
-            figures.time_and_memory(backends, title),
-            "What each backend cost: training alone, start-up alone, and the largest memory of its "
-            "process. A dot is a run, the bar their mean.",
-        ),
+def _whole(path: Path, text: str) -> None:
+    """Write a file that is never seen half."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def tables(evidence: Evidence, drawn: list[Exhibit]) -> list[Table]:
+    """Every table of the report, each once."""
+    run = evidence.results
+    found = [
+        summary.overview(run),
+        summary.every_run(run),
+        summary.histories(run),
+        summary.pairs(run),
+        summary.parity(evidence.proofs),
+        summary.confusion(run),
+        summary.by_class(run),
+        summary.code(_approaches(evidence)),
+        *(e.table for e in drawn if e.table and e.name in ("loss", "disagreements", "worst")),
+        *(e.table for e in drawn if e.table and e.name == "first-layer"),
+    ]
+    return list({table.name: table for table in found if table.rows}.values())
+
+
+def _approaches(evidence: Evidence) -> list:
+    recipe = from_dict(evidence.results["recipe"])
+    names = dict.fromkeys(evidence.backend_of(label) for label in evidence.results["backends"])
+    return [approach(name, recipe) for name in names]
+
+
+def page(evidence: Evidence, drawn: list[Exhibit]) -> str:
+    """The whole page as HTML; every text that comes from outside is escaped by the template."""
+    run = evidence.results
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    classes = run["dataset"]["classes"]
+    matrices = {n: np.array(r["confusion_matrix"]) for n, r in run["backends"].items()}
+    first = next(iter(matrices.values()))
+    by_name = {exhibit.name: exhibit for exhibit in drawn}
+    return environment.get_template("template.html").render(
+        evidence=evidence,
+        run=run,
+        recipe=from_dict(run["recipe"]),
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=_hash(script),
+        figures={name: _inline(exhibit) for name, exhibit in by_name.items() if _inlined(name)},
+        exhibits=by_name,
+        parity=[name for name in by_name if name.startswith("parity-")],
+        tables=tables(evidence, drawn),
+        csv_link=_csv_link,
+        summary=summary,
+        largest=summary.largest_difference(evidence.proofs),
+        verdict=verdict,
+        noise=summary.noise_sentence(run),
+        matrices=matrices,
+        differences={n: m - first for n, m in list(matrices.items())[1:]},
+        all_alike=all((m == first).all() for m in matrices.values()),
+        classes=classes,
+        sprite=_sprite(evidence.answers.images),
+        columns=COLUMNS,
+        place={int(index): i for i, index in enumerate(evidence.answers.shown)},
+        galleries=galleries(evidence),
+        digits=Markup(_script_json(_digits(evidence))),
+        approaches=_approaches(evidence),
+        provenance=_provenance(evidence),
+    )
+
+
+def _inlined(name: str) -> bool:
+    """Matrices and galleries stand on the page as tables and buttons, which can be asked."""
+    return not name.startswith(("confusion", "disagreements", "worst"))
+
+
+def _inline(exhibit: Exhibit) -> Markup:
+    return Markup(figures.inline_svg(exhibit.figure, exhibit.name, exhibit.title, exhibit.caption))
+
+
+def _hash(script: str) -> str:
+    """What the Content-Security-Policy calls the one script that may run."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _sprite(images: np.ndarray) -> str:
+    """All digits that are shown in one PNG, dark ink on white, as a data link."""
+    from PIL import Image
+
+    rows = max(1, -(-len(images) // COLUMNS))
+    tiles = np.zeros((rows * COLUMNS, SIDE, SIDE), np.uint8)
+    tiles[: len(images)] = images.reshape(-1, SIDE, SIDE)
+    sheet = tiles.reshape(rows, COLUMNS, SIDE, SIDE).swapaxes(1, 2)
+    buffer = io.BytesIO()
+    picture = Image.fromarray(255 - sheet.reshape(rows * SIDE, COLUMNS * SIDE))
+    picture.save(buffer, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _digits(evidence: Evidence) -> dict:
+    """What the script needs to show the digits of a cell: who answers what, and how surely."""
+    seen = evidence.answers
+    names = list(seen.logits)
+    per_mille = [np.rint(1000 * seen.probabilities(name, seen.shown)) for name in names]
+    answers = [seen.classes(name)[seen.shown] for name in names]
+    return {
+        "backends": names,
+        "classes": evidence.results["dataset"]["classes"],
+        "digits": [
+            {
+                "index": int(index),
+                "true": int(seen.labels[index]),
+                "answers": [int(answer[i]) for answer in answers],
+                "perMille": [[int(value) for value in p[i]] for p in per_mille],
+            }
+            for i, index in enumerate(seen.shown)
+        ],
     }
-    for name, result in backends.items():
-        matrix = result["confusion_matrix"]
-        drawn[f"confusion-{name}"] = (
-            figures.confusion_matrix(matrix, classes, name, title),
-            f"{name}: rows are the true classes, columns the answers; mistakes are coloured.",
-        )
-    return drawn
 
 
-def page(results: Results, drawn: dict[str, tuple[Figure, str]]) -> str:
-    """The whole page as HTML; every text that came from outside is escaped."""
-    data, recipe = results["dataset"], from_dict(results["recipe"])
-    pictures = {name: _figure(name, *entry) for name, entry in drawn.items()}
-    confusion = "".join(html for name, html in pictures.items() if name.startswith("confusion-"))
-    failures = "".join(
-        f"<p><strong>{escape(name)} failed:</strong> {escape(why)}</p>"
-        for name, why in results["failures"].items()
-    )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{escape(results["name"])}: one network, every framework</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-<h1>One network, every framework: {escape(data["title"])}</h1>
-<p class="quiet">{escape(recipe.summary())} · {data["train"]:,} training and {data["test"]:,} test
-images · {escape(results["created"].replace("T", ", ")[:17])}{_seeds(results)}</p>
-{failures}
-{_tiles(results)}
-<h2>What they learn</h2>
-{pictures["loss"]}
-{pictures["accuracy"]}
-<h2>What it costs</h2>
-{pictures["time-and-memory"]}
-<h2>All of it as a table</h2>
-{_table(results)}
-<p class="quiet">{escape(summary.NOTE)}</p>
-<h2>What they confuse</h2>
-<div class="pair">{confusion}</div>
-<details>
-<summary>Versions, machine, seeds and the command that reproduces this</summary>
-<pre>{escape(results["command"])}</pre>
-<pre>{escape(_provenance(results))}</pre>
-<p><a download="{escape(results["name"])}.csv" href="{_csv_link(results)}">The history of every
-backend as CSV</a></p>
-</details>
-</main>
-</body>
-</html>
-"""
+def _script_json(content: object) -> str:
+    """JSON that no text in it can turn into markup."""
+    text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _seeds(results: Results) -> str:
-    """What the figures show when there were several seeds."""
-    count = max((len(r.get("repeats", [])) for r in results["backends"].values()), default=0)
-    return f" · {count} seeds; curves and matrices show the first" if count else ""
+def _csv_link(table: Table) -> str:
+    return f"data:text/csv;charset=utf-8,{quote(table.csv())}"
 
 
-def _figure(name: str, figure: Figure, caption: str) -> str:
-    """An inline figure with its caption, which is also what a screen reader says."""
-    picture = figures.inline_svg(figure, name, name, caption)
-    return f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
-def _tiles(results: Results) -> str:
-    """Three answers at a glance: how well, how fast, how far apart."""
-    accuracy, training = (
-        "".join(
-            f"<dt>{escape(name)}</dt><dd>{show(result, key)}</dd>"
-            for name, result in results["backends"].items()
-        )
-        for show, key in ((summary.percent, "test_accuracy"), (summary.seconds, "train_seconds"))
-    )
-    largest = summary.largest_difference(results)
-    if largest is None:
-        apart, of_what = "–", "there is nothing beside NumPy in this run"
-    else:
-        apart, of_what = f"{largest:.1e}", "of any weight from NumPy's, after the first epoch"
-    return f"""<div class="tiles">
-<div class="tile"><h2>Test accuracy</h2><dl>{accuracy}</dl></div>
-<div class="tile"><h2>Training time</h2><dl>{training}</dl></div>
-<div class="tile"><h2>Largest difference</h2><p class="big">{apart}</p>
-<p class="quiet">{of_what}</p></div>
-</div>"""
-
-
-def _table(results: Results) -> str:
-    head = "".join(f"<th scope='col'>{escape(column)}</th>" for column in summary.COLUMNS)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in summary.rows(results)
-    )
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Figures of every backend">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _provenance(results: Results) -> str:
-    """Everything that decides the numbers, as readable JSON."""
-    hashes = {
-        name: {key: r[key] for key in ("version", "initial_weights_sha256", "batch_order_sha256")}
-        for name, r in results["backends"].items()
-    }
-    parts = {key: results[key] for key in ("dataset", "recipe", "environment")}
-    return json.dumps({**parts, "backends": hashes}, indent=2, ensure_ascii=False)
-
-
-def _csv_link(results: Results) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    columns = list(next(iter(results["backends"].values()))["history"][0])
-    writer.writerow(["backend", "seed", *columns])
-    for name, result in results["backends"].items():
-        for run in result.get("repeats", [result]):
-            for entry in run["history"]:
-                writer.writerow([name, run["seed"], *(entry[column] for column in columns)])
-    return f"data:text/csv;charset=utf-8,{quote(buffer.getvalue())}"
+def _provenance(evidence: Evidence) -> str:
+    """Everything that decides the numbers, run by run, as readable JSON."""
+    keys = ("version", "device", "dialect", "initial_weights_sha256", "batch_order_sha256")
+    runs = [
+        {key: run[key] for key in ("name", "created", "command", "dataset", "recipe")}
+        | {"environment": run["environment"]}
+        | {
+            "backends": {
+                name: {key: result.get(key) for key in keys}
+                | {"seeds": [seed["seed"] for seed in summary.runs_of(result)]}
+                for name, result in run["backends"].items()
+            }
+        }
+        for run in evidence.runs
+    ]
+    return json.dumps(runs[0] if len(runs) == 1 else runs, indent=2, ensure_ascii=False)

@@ -1,32 +1,50 @@
-"""The figures of a run as people read them: one owner for the terminal, the page and Markdown."""
+"""The numbers of a run as people read them: one owner for terminal, page, Markdown and CSV."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
 
-from ..results import BackendResult, Results
+import numpy as np
 
-COLUMNS = (
-    "backend",
-    "test accuracy",
-    "training accuracy",
-    "training",
-    "start-up",
-    "peak memory",
-    "weights from NumPy's",
-)
+from .. import noise
+from ..answers import Answers
+from ..recipe import from_dict
+from ..results import BackendResult, Results
+from ..verify import Comparison, Proof
+from .sources import Approach
+from .table import Column, Table
+
 NOTE = (
     "Training: seconds for all epochs, without evaluation and start-up. Start-up: importing the "
     "framework and its first calls. Peak memory: of the backend's own process. Weights from "
     "NumPy's: the largest difference of any weight after the first epoch (of the first seed). Over "
     "several seeds: mean ± standard deviation."
 )
+FIGURES = {
+    "test_accuracy": "test accuracy",
+    "train_accuracy": "training accuracy",
+    "test_loss": "test loss",
+    "train_loss": "training loss",
+    "train_seconds": "training (s)",
+    "import_seconds": "import (s)",
+    "compile_seconds": "first calls (s)",
+    "evaluate_seconds": "evaluation (s)",
+    "peak_rss_bytes": "peak memory (bytes)",
+}
+"""What is told of every run, with its heading."""
 
 
-def rows(results: Results) -> list[tuple[str, ...]]:
-    """One row of cells for each backend, in the order of COLUMNS."""
-    return [
+def runs_of(result: BackendResult) -> list[BackendResult]:
+    """One result for each seed."""
+    return result.get("repeats", [result])
+
+
+def overview(results: Results) -> Table:
+    """One row for each backend: what the terminal, the page and Markdown show first."""
+    heads = ("backend", "test accuracy", "training accuracy", "training", "start-up",
+             "peak memory", "weights from NumPy's")  # fmt: skip
+    rows = [
         (
             f"{name} ({result['device']})",
             percent(result, "test_accuracy"),
@@ -38,11 +56,12 @@ def rows(results: Results) -> list[tuple[str, ...]]:
         )
         for name, result in results["backends"].items()
     ]
+    return Table("overview", "Every backend at a glance", [Column(head) for head in heads], rows)
 
 
 def mean_and_deviation(result: BackendResult, figure: str) -> tuple[float, float | None]:
     """Mean and sample standard deviation of a figure over the seeds; None of a single one."""
-    values = [run[figure] for run in result.get("repeats", [result])]
+    values = [run[figure] for run in runs_of(result)]
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
@@ -63,12 +82,233 @@ def difference(result: BackendResult) -> str:
     return f"{result['weights_difference']:.1e}" if "weights_difference" in result else "-"
 
 
-def largest_difference(results: Results) -> float | None:
-    """The largest difference of any backend's weights from NumPy's, or None if it stands alone."""
-    measured = results["backends"].values()
-    return max(
-        (r["weights_difference"] for r in measured if "weights_difference" in r), default=None
+def every_run(results: Results) -> Table:
+    """One row for each backend and seed, with every figure that was measured."""
+    shows = {"peak_rss_bytes": "{:,}".format} | dict.fromkeys(
+        ("test_accuracy", "train_accuracy"), "{:.2%}".format
     )
+    columns = [Column("backend"), Column("seed"), Column("version")]
+    columns += [Column(head, shows.get(key, "{:.4f}".format)) for key, head in FIGURES.items()]
+    rows = [
+        (name, run["seed"], run["version"], *(run.get(key) for key in FIGURES))
+        for name, result in results["backends"].items()
+        for run in runs_of(result)
+    ]
+    return Table("runs", "Every run", columns, rows)
+
+
+def histories(results: Results) -> Table:
+    """One row for each backend, seed and epoch."""
+    keys = list(next(iter(results["backends"].values()))["history"][0])[1:]
+    rows = [
+        (name, run["seed"], row["epoch"], *(row.get(key) for key in keys))
+        for name, result in results["backends"].items()
+        for run in runs_of(result)
+        for row in run["history"]
+    ]
+    shown = [Column(key.replace("_", " "), "{:.4f}".format) for key in keys]
+    columns = [Column("backend"), Column("seed"), Column("epoch"), *shown]
+    return Table("history", "Loss and accuracy of every epoch", columns, rows)
+
+
+def of_run(run: Results) -> str:
+    """What tells a run from another: network, recipe, versions, machine."""
+    versions = ", ".join(result["version"] for result in run["backends"].values())
+    machine = f"{run['environment'].get('processor', '')} ({run['environment'].get('cores')} cores)"
+    return f"{from_dict(run['recipe']).summary()}; {versions}; {machine}"
+
+
+# --- Whether they learn the same ------------------------------------------------------------------
+
+
+def pairs(results: Results) -> Table:
+    """Each backend beside the first, seed by seed: mean difference of the test accuracy."""
+    first, *others = results["backends"]
+    rows = []
+    for name in others:
+        apart = _paired(results["backends"][first], results["backends"][name])
+        if len(apart) > 1:
+            word = noise.verdict(apart, _by_seed(results["backends"][first]))
+            mean = statistics.fmean(apart)
+            rows.append((name, first, len(apart), mean, noise.interval(apart), VERDICTS[word]))
+    columns = [
+        Column("backend"),
+        Column("beside"),
+        Column("seeds"),
+        Column("difference (points)", _signed),
+        Column("95 % interval, ±", "{:.2f}".format),
+        Column("verdict"),
+    ]
+    return Table("pairs", "Differences of the test accuracy, seed by seed", columns, rows)
+
+
+VERDICTS = {"none": "the same", "noise": "no more than chance", "effect": "more than chance"}
+
+
+def _by_seed(result: BackendResult) -> list[float]:
+    return [100 * run["test_accuracy"] for run in runs_of(result)]
+
+
+def _paired(first: BackendResult, other: BackendResult) -> list[float]:
+    """The other's test accuracy minus the first's in points, of every seed that both have."""
+    of_seed = {run["seed"]: run["test_accuracy"] for run in runs_of(first)}
+    return [
+        100 * (run["test_accuracy"] - of_seed[run["seed"]])
+        for run in runs_of(other)
+        if run["seed"] in of_seed
+    ]
+
+
+def noise_sentence(results: Results) -> str:
+    """Whether a difference in accuracy is more than chance; with one run: that nobody can tell."""
+    if len(results["backends"]) < 2:
+        return ""
+    rows = pairs(results).rows
+    if not rows:
+        return (
+            "With one run of each, nobody can tell whether a difference in accuracy is more than "
+            "chance: another seed changes it too. `--repeats 3` can tell."
+        )
+    beyond = [row for row in rows if row[-1] == VERDICTS["effect"]]
+    seeds = min(row[2] for row in rows)
+    if all(row[-1] == VERDICTS["none"] for row in rows):
+        return f"The test accuracies are the same, in each of {seeds} seeds."
+    if not beyond:
+        largest = max(rows, key=lambda row: abs(row[3]))
+        return (
+            f"No difference in test accuracy is more than chance: over {seeds} seeds the largest "
+            f"is {largest[0]}'s, {_signed(largest[3])} points from {largest[1]}'s (95 % interval "
+            f"± {largest[4]:.2f})."
+        )
+    said = "; ".join(
+        f"{name} is {_signed(mean)} points from {first} (95 % interval ± {half:.2f})"
+        for name, first, _, mean, half, _ in beyond
+    )
+    return f"More than chance, over {seeds} seeds: {said}."
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
+
+
+# --- Whether they are the same --------------------------------------------------------------------
+
+
+def largest_difference(proofs: Sequence[Proof]) -> tuple[float, Proof] | None:
+    """The largest difference of any number of any step in the proof that judges most strictly."""
+    strict = [p for p in proofs if p.recipe.dtype == "float64" and p.comparisons]
+    if not strict:
+        return None
+    worst = [(max(c.worst() for c in proof.comparisons), proof) for proof in strict]
+    return max(worst, key=lambda pair: pair[0])
+
+
+def parity(proofs: Sequence[Proof]) -> Table:
+    """One row for each tensor of each comparison: its largest difference and its tolerance."""
+    rows = [
+        (c.backend, proof.recipe.dtype, c.view, tensor, *_worst(c, column), _within(c, column))
+        for proof in proofs
+        for c in proof.comparisons
+        for column, tensor in enumerate(c.tensors)
+    ]
+    columns = [
+        Column("backend"),
+        Column("precision"),
+        Column("view"),
+        Column("tensor"),
+        Column("largest difference", "{:.1e}".format),
+        Column("at step"),
+        Column("tolerance", "{:.0e}".format),
+        Column("within"),
+    ]
+    return Table("parity", "The proof, tensor by tensor", columns, rows)
+
+
+def _worst(comparison: Comparison, column: int) -> tuple[float | None, int, float | None]:
+    """The largest difference that counts, the step at which it is, and the bound."""
+    values = np.where(comparison.counts[:, column], comparison.differences[:, column], -1.0)
+    step = int(np.argmax(np.where(np.isnan(values), np.inf, values)))
+    value, bound = float(values[step]), float(comparison.bounds[column])
+    return (
+        value if np.isfinite(value) else None,
+        step + 1,
+        bound if np.isfinite(bound) else None,
+    )
+
+
+def _within(comparison: Comparison, column: int) -> str:
+    judged = comparison.differences[comparison.counts[:, column], column]
+    return "yes" if (judged <= comparison.bounds[column]).all() else "NO"
+
+
+# --- What they answer -----------------------------------------------------------------------------
+
+
+def confusion(results: Results) -> Table:
+    """One row for each cell that holds something."""
+    classes = results["dataset"]["classes"]
+    rows = [
+        (name, classes[true], classes[answer], count)
+        for name, result in results["backends"].items()
+        for true, row in enumerate(result["confusion_matrix"])
+        for answer, count in enumerate(row)
+        if count
+    ]
+    heads = ("backend", "true class", "answer", "images")
+    return Table("confusion", "Confusion matrices", [Column(head) for head in heads], rows)
+
+
+def by_class(results: Results) -> Table:
+    """Precision and recall of each class."""
+    classes = results["dataset"]["classes"]
+    rows = [
+        (name, label, precision, recall)
+        for name, result in results["backends"].items()
+        for label, precision, recall in zip(
+            classes, result["precision"], result["recall"], strict=True
+        )
+    ]
+    share = "{:.2%}".format
+    columns = [
+        Column("backend"),
+        Column("class"),
+        Column("precision", share),
+        Column("recall", share),
+    ]
+    return Table("classes", "Precision and recall of each class", columns, rows)
+
+
+def answered(
+    results: Results, seen: Answers, indices: Sequence[int], name: str, title: str
+) -> Table:
+    """One row for each of some test images: what it is, and what each backend answers."""
+    classes = results["dataset"]["classes"]
+    answers = {backend: seen.classes(backend) for backend in results["backends"]}
+    rows = [
+        (int(i), classes[seen.labels[i]], *(classes[answers[b][i]] for b in answers))
+        for i in indices
+    ]
+    heads = ("test image", "true class", *answers)
+    return Table(name, title, [Column(head) for head in heads], rows)
+
+
+def most_mistakes(counts: Sequence[Sequence[int]]) -> int:
+    """The largest number off the diagonal, at least 1: what the deepest colour stands for."""
+    return max(1, *(n for i, row in enumerate(counts) for j, n in enumerate(row) if i != j))
+
+
+# --- What it takes to write -----------------------------------------------------------------------
+
+
+def code(approaches: Sequence[Approach]) -> Table:
+    """Lines of code of each approach, part by part."""
+    rows = [
+        (approach.backend, listing.parts, listing.file, ", ".join(listing.names), listing.lines)
+        for approach in approaches
+        for listing in approach.listings
+    ]
+    heads = ("backend", "what for", "file", "functions", "lines of code")
+    return Table("code", "Lines of code for one step", [Column(head) for head in heads], rows)
 
 
 # --- What `explain` has found; each takes rows of `Explanation.to_dict` ---------------------------

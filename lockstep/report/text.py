@@ -9,7 +9,7 @@ import numpy as np
 from ..datasets import Entry
 from ..results import Results
 from ..verify import Comparison, Proof, verdict
-from .summary import COLUMNS, EXPLANATION_NOTE, explanation_columns, explanation_row, rows
+from .summary import EXPLANATION_NOTE, explanation_columns, explanation_row, overview
 
 
 def epoch_line(entry: dict, epochs: int) -> str:
@@ -38,10 +38,11 @@ def print_comparison(results: Results) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    found = overview(results)
     table = Table(title=f"{escape(results['dataset']['title'])}", title_justify="left")
-    for i, column in enumerate(COLUMNS):
-        table.add_column(column, justify="left" if i == 0 else "right")
-    for row in rows(results):
+    for i, head in enumerate(found.heads):
+        table.add_column(head, justify="left" if i == 0 else "right")
+    for row in found.cells:
         table.add_row(*map(escape, row))
     console = _console()
     console.print(table)

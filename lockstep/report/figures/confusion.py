@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -29,7 +28,7 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], name: str, titl
     axes.set_xlabel("answer")
     axes.set_ylabel("true class")
     accuracy = np.trace(matrix) / max(1, matrix.sum())
-    headline(figure, textwrap.fill(f"{name}: {accuracy:.2%} right on {title}", 50))
+    headline(figure, f"{name}: {accuracy:.2%} right on {title}")
     return figure
 
 

@@ -58,9 +58,10 @@ def _tolerances(axes: Axes, comparison: Comparison) -> None:
 def _mark_undecided(axes: Axes, comparison: Comparison) -> None:
     """A small triangle above each step in which rounding decides whether a ReLU is on."""
     steps = np.flatnonzero(comparison.undecided) + 1
-    where = axes.get_xaxis_transform()
-    axes.plot(steps, [1.015] * len(steps), "v", transform=where, color=QUIET, markersize=3.5,
-              clip_on=False)  # fmt: skip
+    if len(steps):
+        where = axes.get_xaxis_transform()
+        axes.plot(steps, [1.015] * len(steps), "v", transform=where, color=QUIET, markersize=3.5,
+                  clip_on=False)  # fmt: skip
 
 
 def _mark_first(axes: Axes, comparison: Comparison) -> None:

@@ -6,6 +6,7 @@ import functools
 import io
 import os
 import re
+import textwrap
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -69,12 +70,18 @@ STYLE = {
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in the common style, and leave matplotlib's settings as they were."""
+    """Draw in the common style, and leave matplotlib's settings as they were.
+
+    The layout is found once: each way out of matplotlib would compute it again.
+    """
 
     @functools.wraps(draw)
     def in_style(*arguments, **options) -> Figure:
         with matplotlib.rc_context(STYLE):
-            return draw(*arguments, **options)
+            figure = draw(*arguments, **options)
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
+            return figure
 
     return in_style
 
@@ -85,8 +92,9 @@ def look(place: int) -> dict:
 
 
 def headline(figure: Figure, words: str) -> None:
-    """The figure's title, at the left, as a heading stands on a page."""
-    figure.suptitle(words, x=0.01, ha="left", fontweight="bold")
+    """The figure's title, at the left, as a heading stands on a page; a long one is folded."""
+    folded = textwrap.fill(words, int(9 * figure.get_figwidth()))
+    figure.suptitle(folded, x=0.01, ha="left", fontweight="bold")
 
 
 def _write(figure: Figure, target, kind: str, **settings) -> None:

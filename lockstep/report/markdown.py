@@ -1,0 +1,27 @@
+"""A run in a few lines of Markdown, for a pull request."""
+
+from __future__ import annotations
+
+from ..verify import verdict
+from . import summary
+from .evidence import Evidence
+from .table import markdown_text
+
+
+def markdown(evidence: Evidence) -> str:
+    """Heading, the table of all backends, what can be said of it, and where it comes from."""
+    run = evidence.results
+    parts = [f"## {markdown_text(run['dataset']['title'])}: one network, every framework"]
+    parts += [
+        f"**{markdown_text(name)} failed:** {markdown_text(why)}"
+        for name, why in run["failures"].items()
+    ]
+    parts += [summary.overview(run).markdown(), markdown_text(summary.NOTE)]
+    parts += [markdown_text(summary.noise_sentence(run))]
+    parts += [markdown_text(verdict(proof)) for proof in evidence.proofs]
+    parts += [markdown_text(evidence.proof_failed or "")]
+    parts += [
+        f"- {markdown_text(one['name'])}: {markdown_text(summary.of_run(one))}"
+        for one in evidence.runs
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
