@@ -53,7 +53,8 @@ def _learning(evidence: Evidence) -> Iterator[Exhibit]:
     title = run["dataset"]["title"]
     histories = {name: result["history"] for name, result in run["backends"].items()}
     several = len(histories) > 1
-    beneath = " Beneath: the largest gap between any two, on a logarithmic scale." * several
+    beneath = " Beneath, on a logarithmic scale: the largest gap between any two (0 is at 1e-8)."
+    beneath *= several
     yield Exhibit(
         "loss",
         figures.loss_against_epoch(histories, title),

@@ -60,9 +60,10 @@ def _write(axes: Axes, row: int, column: int, words: str, **look) -> None:
 
 
 def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
-    long_names = max(map(len, classes)) > 3
-    axes.set_xticks(range(len(classes)), classes, rotation=45 if long_names else 0)
-    axes.set_yticks(range(len(classes)), classes)
+    names = [name if len(name) <= 14 else f"{name[:13]}…" for name in classes]
+    long_names = max(map(len, names)) > 3
+    axes.set_xticks(range(len(names)), names, rotation=45 if long_names else 0)
+    axes.set_yticks(range(len(names)), names)
     axes.tick_params(length=0)
     axes.grid(False)
     axes.spines[:].set_visible(False)

@@ -21,7 +21,7 @@ def parity(comparison: Comparison, dtype: str) -> Figure:
     tensors, steps = comparison.tensors, len(comparison.differences)
     figure = Figure(figsize=(WIDTH, 1.55 + 0.175 * len(tensors)), layout="constrained")
     axes = figure.subplots()
-    colours = matplotlib.colormaps["cividis"].with_extremes(bad="#d9d9d9")
+    colours = matplotlib.colormaps["viridis"].with_extremes(bad="#d9d9d9")
     with np.errstate(divide="ignore"):
         size = np.log10(comparison.differences.T)
     shown = np.ma.masked_array(size, ~np.isfinite(size))  # exactly 0, or no number at all

@@ -1,0 +1,125 @@
+"""A finished run without training: every file that a report reads, with numbers chosen by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lockstep import answers, metrics, results, verify
+from lockstep.datasets import Split
+from lockstep.recipe import Recipe
+
+EVIL = '<script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">"\'&{{7*7}}'
+RECIPE = Recipe(epochs=3)
+CLASSES = list("0123456789")
+
+
+def result(labels, logits, seed=0, shift=0.0) -> results.BackendResult:
+    """A backend's result whose matrix and accuracy are those of the logits; `shift` in points."""
+    matrix = metrics.confusion_matrix(logits, labels)
+    accuracy = float(np.trace(matrix) / matrix.sum()) + shift / 100
+    precision, recall = metrics.precision_recall(matrix)
+    history = [
+        {
+            "epoch": epoch,
+            "train_loss": 0.3 / epoch,
+            "train_accuracy": 0.95,
+            "test_loss": 0.4 / epoch,
+            "test_accuracy": accuracy,
+            "running_loss": 0.5 / epoch,
+            "running_accuracy": 0.9,
+            "seconds": 1.5,
+        }
+        for epoch in (1, 2, 3)
+    ]
+    return {
+        "version": "NumPy 2",
+        "device": "cpu",
+        "dialect": "torch",
+        "seed": seed,
+        "history": history,
+        "train_loss": 0.1,
+        "train_accuracy": 0.95,
+        "test_loss": 0.4 / 3,
+        "test_accuracy": accuracy,
+        "confusion_matrix": matrix.tolist(),
+        "precision": precision.tolist(),
+        "recall": recall.tolist(),
+        "import_seconds": 0.25,
+        "compile_seconds": 0.5,
+        "startup_seconds": 0.75,
+        "train_seconds": 4.5 + seed,
+        "evaluate_seconds": 0.2,
+        "peak_rss_bytes": 300 << 20,
+        "initial_weights_sha256": "a" * 64,
+        "batch_order_sha256": "b" * 64,
+    }
+
+
+def proof(backends, dtype="float64", view="free", planted=None) -> verify.Proof:
+    """Every difference 1e-16, of `planted` = (backend, step, column, size) another."""
+    recipe = Recipe(dtype=dtype)
+    names = ["logits", "loss", *(f"gradient {name}" for name in reversed(recipe.shapes))]
+    names += [f"weight {name}" for name in recipe.shapes]
+    comparisons = []
+    for backend in backends:
+        differences = np.full((30, len(names)), 1e-16)
+        if planted and planted[0] == backend:
+            differences[planted[1] - 1, planted[2]] = planted[3]
+        undecided = np.arange(30) == 6 if view == "synced" else np.zeros(30, bool)
+        about = (backend, f"{backend} 1.0", "cpu", "torch", view)
+        bounds = verify.tolerances(dtype, view, None)
+        comparisons.append(verify.Comparison(*about, names, differences, undecided, bounds))
+    return verify.Proof(recipe, "MNIST", 30, "c" * 64, "d" * 64, comparisons, {})
+
+
+def logits_of(labels, wrong, sure=4.0):
+    """Logits that answer right, but for `wrong` = {index: answer}."""
+    answered = labels.copy()
+    for index, answer in wrong.items():
+        answered[index] = answer
+    return sure * np.eye(10, dtype=np.float32)[answered]
+
+
+def write(folder, test: Split, wrong, name="run", seeds=1, title="MNIST", planted=None):
+    """Write a run's files; `wrong` says per backend which test images it answers how.
+
+    With `seeds` the later ones are 0.1 points better for every seed. Returns the folder.
+    """
+    labels = test.labels
+    logits = {backend: logits_of(labels, mistakes) for backend, mistakes in wrong.items()}
+    backends = {}
+    for backend, values in logits.items():
+        found = result(labels, values)
+        if seeds > 1:
+            later = [result(labels, values, seed, 0.1 * seed) for seed in range(1, seeds)]
+            found["repeats"] = [found.copy(), *later]
+        backends[backend] = found
+    run: results.Results = {
+        "schema": results.SCHEMA,
+        "name": name,
+        "created": "2026-01-01T00:00:00",
+        "command": f"lockstep compare --name {name}",
+        "dataset": {
+            "name": "x",
+            "title": title,
+            "classes": CLASSES,
+            "train": 60000,
+            "test": len(labels),
+            "sha256": {},
+        },
+        "recipe": RECIPE.to_dict(),
+        "environment": {"python": "3", "processor": "a", "cores": 2},
+        "backends": backends,
+        "failures": {},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    results.write_json(folder / "results.json", run)
+    answers.save(folder / "answers.safetensors", answers.collect(test, logits))
+    weights = RECIPE.initial_weights()
+    for backend in backends:
+        results.save_weights(folder / "weights" / f"{backend}.safetensors", weights, RECIPE)
+    others = [backend for backend in backends if backend != "numpy"]
+    proofs = [proof(others, "float32", "synced"), proof(others, planted=planted)]
+    content = {"proofs": [p.to_dict() for p in proofs], "failed": None}
+    results.write_json(folder / "proof.json", content)
+    return folder
