@@ -20,7 +20,7 @@ from .errors import LockstepError, reason
 
 PER_CELL = 24
 """At most so many digits of each cell of a confusion matrix are kept, for each backend."""
-MOST = 900
+MOST = 600
 """At most so many in all; a picture is some 250 bytes of a page."""
 
 

@@ -125,7 +125,21 @@ def load(path: str | Path) -> Results:
     missing = sorted(set(Results.__annotations__) - set(results))
     if missing:
         raise LockstepError(f"{file} lacks {', '.join(missing)}; make the run again.")
+    _check_backends(results["backends"], file)
     return results
+
+
+def _check_backends(backends: object, file: Path) -> None:
+    """Raise unless there is a backend and each has all its figures."""
+    if not isinstance(backends, dict) or not backends:
+        raise LockstepError(f"{file} has no backend's results; make the run again.")
+    for name, result in backends.items():
+        runs = [result, *result.get("repeats", [])] if isinstance(result, dict) else [{}]
+        missing = sorted(
+            {key for run in runs for key in BackendResult.__required_keys__ - set(run)}
+        )
+        if missing:
+            raise LockstepError(f"{file} lacks {missing[0]} of {name}; make the run again.")
 
 
 def environment() -> dict:

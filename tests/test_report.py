@@ -1,119 +1,346 @@
-"""Figures and the page: complete, well-formed, safe against what a name may contain."""
+"""What a report says: its numbers by hand, its files, its answer to files that are not whole.
+
+How the page looks and behaves is in test_page.py, in a browser.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import runs
 from matplotlib.figure import Figure
 
-from lockstep.report import figures, page, summary, text
+from lockstep import answers, backend, noise
+from lockstep.errors import LockstepError
+from lockstep.recipe import Recipe
+from lockstep.report import evidence, figures, page, sources, summary, table, text
+from lockstep.report.markdown import markdown
 
-EVIL = "<script>alert(1)</script>\"'&"
+TWO = {"numpy": {}, "torch": {3: 0, 5: 1}}
 
 
-def backend(seed=0, difference=None, accuracy=0.97):
-    history = [
-        {
-            "epoch": epoch,
-            "train_loss": 0.3 / epoch,
-            "train_accuracy": 0.95,
-            "test_loss": 0.4 / epoch,
-            "test_accuracy": accuracy,
-            "running_loss": 0.5 / epoch,
-            "running_accuracy": 0.9,
-            "seconds": 1.5,
-        }
-        for epoch in (1, 2, 3)
-    ]
-    result = {
-        "version": "NumPy 2",
-        "device": "cpu",
-        "dialect": "torch",
-        "seed": seed,
-        "history": history,
-        "train_accuracy": 0.95,
-        "test_accuracy": accuracy,
-        "confusion_matrix": (np.eye(10, dtype=int) * 90 + 1).tolist(),
-        "train_seconds": 4.5 + seed,
-        "import_seconds": 0.08,
-        "compile_seconds": 0.02,
-        "startup_seconds": 0.1,
-        "peak_rss_bytes": 300 << 20,
-        "initial_weights_sha256": "a" * 64,
-        "batch_order_sha256": "b" * 64,
-    }
-    return result if difference is None else {**result, "weights_difference": difference}
+@pytest.fixture(scope="module")
+def folder(digits, tmp_path_factory):
+    """A run of two backends and three seeds."""
+    return runs.write(tmp_path_factory.mktemp("report") / "run", digits.test, TWO, seeds=3)
 
 
 @pytest.fixture
-def results():
-    repeated = backend(difference=2e-6, accuracy=0.96)
-    repeated["repeats"] = [repeated.copy(), backend(seed=1, accuracy=0.98)]
-    return {
-        "schema": 1,
-        "name": EVIL,
-        "created": "2026-01-01T00:00:00",
-        "command": f"lockstep compare --name {EVIL}",
-        "dataset": {
-            "name": "x",
-            "title": EVIL,
-            "classes": [*"012345678", EVIL],
-            "train": 60000,
-            "test": 10000,
-            "sha256": {},
-        },
-        "recipe": {"hidden": [128]},
-        "environment": {"python": EVIL},
-        "backends": {"numpy": backend(), "torch": repeated},
-        "failures": {EVIL: EVIL},
-    }
+def copy(digits, tmp_path):
+    """The same, to be spoilt."""
+    return runs.write(tmp_path / "copy", digits.test, TWO, name="copy")
 
 
-class Outline(HTMLParser):
-    """The tags, attributes and words of a page."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.attributes, self.words = [], [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.attributes += attributes
-
-    def handle_data(self, data):
-        self.words.append(data)
+# --- Files ----------------------------------------------------------------------------------------
 
 
-def test_the_page_asks_nothing_of_the_network_and_runs_no_foreign_markup(results, tmp_path):
-    outline = Outline(page.write(results, tmp_path).read_text(encoding="utf-8"))
-    assert "script" not in outline.tags
-    policies = [value for name, value in outline.attributes if name == "content"]
-    assert any(policy.startswith("default-src 'none'") for policy in policies)
-    links = [value for name, value in outline.attributes if name in ("src", "href", "xlink:href")]
-    assert all(link.startswith(("data:", "#")) for link in links)
-    assert not any(name.startswith("on") for name, _ in outline.attributes)
-    words = "".join(outline.words)
-    assert EVIL in words and "97.00 ± 1.41 %" in words and "2.0e-06" in words
+@pytest.fixture(scope="module")
+def written(folder):
+    page.write(evidence.load([folder]), folder)
+    return folder
 
 
-def test_every_figure_is_on_the_page_and_on_disk_as_png_and_svg(results, tmp_path):
-    page.write(results, tmp_path)
-    names = ["loss", "accuracy", "time-and-memory", "confusion-numpy", "confusion-torch"]
-    expected = {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == expected
+def test_every_figure_is_on_disk_as_png_and_svg(written):
+    files = {path.name for path in (written / "figures").iterdir()}
+    names = {name.rsplit(".", 1)[0] for name in files}
+    assert files == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
+    assert names == {
+        "loss", "accuracy", "accuracy-by-seed", "time-and-memory", "first-layer",
+        "confusion-numpy", "confusion-torch", "confusion-differences", "disagreements",
+        "parity-torch-float32-synced", "parity-torch-float64-free",
+    }  # fmt: skip
     for name in names:
-        png = (tmp_path / "figures" / f"{name}.png").read_bytes()
+        png = (written / "figures" / f"{name}.png").read_bytes()
         assert png.startswith(b"\x89PNG") and len(png) > 5000
-        ElementTree.parse(tmp_path / "figures" / f"{name}.svg")
-    assert (tmp_path / "report.html").read_text(encoding="utf-8").count("<svg") == len(names)
+        ElementTree.parse(written / "figures" / f"{name}.svg")
+
+
+def test_every_table_is_on_disk_and_on_the_page_with_the_same_numbers(written):
+    html = (written / "report.html").read_text(encoding="utf-8")
+    for path in (written / "tables").iterdir():
+        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+        assert len(rows) > 1 and len({len(row) for row in rows}) == 1
+        assert f'download="{path.name}"' in html
+    history = list(csv.DictReader((written / "tables" / "history.csv").open(encoding="utf-8")))
+    assert len(history) == 2 * 3 * 3  # backends, seeds, epochs
+    assert {row["train loss"] for row in history if row["epoch"] == "3"} == {str(0.3 / 3)}
+
+
+def test_the_page_is_a_few_hundred_kilobytes(written):
+    assert (written / "report.html").stat().st_size < 700_000
+
+
+def test_the_same_run_is_the_same_page(written, digits, tmp_path):
+    again = runs.write(tmp_path / "again", digits.test, TWO, seeds=3)
+    page.write(evidence.load([again]), again)
+    for file in ("report.html", "figures/loss.png", "figures/loss.svg", "tables/runs.csv"):
+        assert (written / file).read_bytes() == (again / file).read_bytes()
+
+
+def test_a_report_imports_no_framework(copy):
+    code = f"""
+import sys
+from lockstep.cli import main
+assert main(["report", {str(copy)!r}]) == 0
+print(sorted({{m.split(".")[0] for m in sys.modules}} & {{"torch", "tensorflow", "keras", "jax"}}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"Report: {copy / 'report.html'}", "[]"]
+
+
+# --- Files that are not whole ---------------------------------------------------------------------
+
+
+def spoil_schema(run):
+    values = json.loads((run / "results.json").read_text(encoding="utf-8")) | {"schema": 1}
+    (run / "results.json").write_text(json.dumps(values), encoding="utf-8")
+
+
+def spoil_answers(run):
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file(run / "answers.safetensors")
+    del tensors["logits.torch"]
+    save_file(tensors, run / "answers.safetensors")
+
+
+def cut(file):
+    def spoil(run):
+        content = (run / file).read_bytes()
+        (run / file).write_bytes(content[: len(content) // 2])
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (cut("results.json"), "results.json is truncated or not JSON"),
+        (cut("proof.json"), "proof.json is truncated or no proof"),
+        (cut("answers.safetensors"), "answers.safetensors is truncated"),
+        (cut("weights/torch.safetensors"), "torch.safetensors is not a weights file"),
+        (spoil_schema, "has results of schema 1; this version reads 2"),
+        (spoil_answers, "answers.safetensors lacks logits.torch; make the run again"),
+        (lambda run: (run / "results.json").unlink(), "Cannot read the results"),
+        (lambda run: (run / "answers.safetensors").unlink(), "Cannot read the answers"),
+        (lambda run: (run / "weights" / "torch.safetensors").unlink(), "Cannot read the weights"),
+    ],
+)
+def test_a_file_that_is_not_whole_gets_one_sentence(copy, spoil, words):
+    spoil(copy)
+    with pytest.raises(LockstepError, match=re.escape(words)) as raised:
+        evidence.load([copy])
+    assert "\n" not in str(raised.value)
+
+
+def test_a_results_file_without_backends_gets_one_sentence(copy):
+    values = json.loads((copy / "results.json").read_text(encoding="utf-8"))
+    for backends in ({}, {"torch": {}}, []):
+        content = json.dumps(values | {"backends": backends})
+        (copy / "results.json").write_text(content, encoding="utf-8")
+        with pytest.raises(LockstepError, match="make the run again"):
+            evidence.load([copy])
+
+
+# --- Several runs as one --------------------------------------------------------------------------
+
+
+def test_several_runs_are_one_comparison(folder, digits, tmp_path):
+    other = runs.write(tmp_path / "other", digits.test, {"numpy": {7: 2}}, name="other")
+    both = evidence.load([folder, other])
+    labels = ["numpy · run", "torch · run", "numpy · other"]
+    assert list(both.results["backends"]) == list(both.answers.logits) == labels
+    assert both.backend_of(labels[2]) == "numpy"
+    shown = {int(index) for index in both.answers.shown}
+    assert {3, 5, 7} <= shown
+    for index, image in zip(both.answers.shown, both.answers.images, strict=True):
+        assert np.array_equal(image, digits.test.images[index])
+    html = page.page(both, [*page.exhibits(both)])
+    assert "numpy · other minus numpy · run" in html and "torch · run beside NumPy" in html
+
+
+def test_two_runs_of_one_name_are_told_apart(folder, digits, tmp_path):
+    other = runs.write(tmp_path / "run", digits.test, {"numpy": {}}, name="run")
+    names = list(evidence.load([folder, other]).results["backends"])
+    assert names == ["numpy · run (1)", "torch · run (1)", "numpy · run (2)"]
+
+
+def test_runs_of_different_data_are_refused(folder, digits, tmp_path):
+    other = runs.write(tmp_path / "other", digits.test, {"numpy": {}}, name="o", title="Fashion")
+    with pytest.raises(LockstepError, match="compares runs of the same test set"):
+        evidence.load([folder, other])
+
+
+# --- Numbers by hand ------------------------------------------------------------------------------
+
+
+def results_with(accuracies):
+    """Only what the statistics read: test accuracies in percent, by backend, seed after seed."""
+    backends = {}
+    for name, values in accuracies.items():
+        seeds = [{"seed": s, "test_accuracy": v / 100} for s, v in enumerate(values)]
+        backends[name] = seeds[0] | ({"repeats": seeds} if len(seeds) > 1 else {})
+    return {"backends": backends}
+
+
+def test_mean_and_deviation_by_hand():
+    run = results_with({"torch": [96, 98], "numpy": [97]})["backends"]
+    assert summary.percent(run["torch"], "test_accuracy") == "97.00 ± 1.41 %"  # √2
+    assert summary.percent(run["numpy"], "test_accuracy") == "97.00 %"
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "words"),
+    [
+        ({"numpy": [97.0], "torch": [97.5]}, "nobody can tell whether a difference"),
+        ({"numpy": [97.0, 97.1, 97.2], "torch": [97.0, 97.1, 97.2]}, "are the same, in each of 3"),
+        ({"numpy": [97.0, 97.2, 97.4], "torch": [97.1, 97.1, 97.4]}, "No difference in test accur"),
+        # 1.1, 1.0, 0.9: 1.0 ± 4.30 · 0.1 / √3 = 0.25
+        (
+            {"numpy": [97.0, 97.1, 97.2], "torch": [98.1, 98.1, 98.1]},
+            "More than chance, over 3 seeds: torch is +1.00 points from numpy (95 % interval ± 0.2",
+        ),
+        ({"numpy": [97.0]}, ""),
+    ],
+)
+def test_the_sentence_about_chance_by_hand(accuracies, words):
+    said = summary.noise_sentence(results_with(accuracies))
+    assert words in said and bool(words) == bool(said)
+
+
+def test_pairs_take_the_same_seed_of_both():
+    run = results_with({"numpy": [97.0, 98.0, 99.0], "torch": [97.5, 98.5, 99.5]})
+    (row,) = summary.pairs(run).rows
+    name, first, seeds, mean, half, _ = row
+    assert (name, first, seeds) == ("torch", "numpy", 3)
+    assert mean == pytest.approx(0.5) and half == pytest.approx(0, abs=1e-9)
+    assert half < noise.interval([97.5, 98.5, 99.5])  # which unpaired seeds would give
+
+
+def test_the_largest_difference_is_that_of_the_float64_proof():
+    proofs = [
+        runs.proof(["torch"], "float32", "synced", planted=("torch", 3, 0, 1e-6)),
+        runs.proof(["torch", "jax"], planted=("jax", 5, 2, 3e-15)),
+    ]
+    size, proof = summary.largest_difference(proofs)
+    assert size == 3e-15 and proof is proofs[1]
+    rows = {(r[0], r[1], r[3]): r for r in summary.parity(proofs).rows}
+    assert rows["jax", "float64", "gradient dense1.bias"][4:] == (3e-15, 5, 1e-13, "yes")
+
+
+def test_a_step_on_a_kink_is_not_counted_but_for_logits_and_loss():
+    column = 4
+    proof = runs.proof(["torch"], "float32", "synced", planted=("torch", 7, column, 1.0))
+    assert proof.comparisons[0].undecided[6]
+    assert summary.parity([proof]).rows[column][-1] == "yes"
+    told = runs.proof(["torch"], "float32", "synced", planted=("torch", 8, column, 1.0))
+    assert summary.parity([told]).rows[column][-4:] == (1.0, 8, 1e-6, "NO")
+
+
+# --- Text for elsewhere ---------------------------------------------------------------------------
+
+
+def test_markdown_has_the_table_and_no_foreign_markup(digits, tmp_path):
+    evil = "a | b <script> `x` [y](z)"
+    run = runs.write(tmp_path / "run", digits.test, TWO, name=evil, title=evil, seeds=2)
+    words = markdown(evidence.load([run]))
+    assert "<script>" not in words.replace("\\<", "") and "`x`" not in words.replace("\\`", "")
+    pipes = [line for line in words.splitlines() if line.startswith("| ")]
+    assert len(pipes) == 2 + 2 and len({re.sub(r"\\\|", "", p).count("|") for p in pipes}) == 1
+    assert "The same: over 30 steps in float64" in words
+
+
+def test_a_spreadsheet_runs_nothing():
+    found = table.Table("t", "t", [table.Column("a"), table.Column("b")], [("=1+1", -2.5)])
+    assert list(csv.reader(io.StringIO(found.csv()))) == [["a", "b"], ["'=1+1", "-2.5"]]
+
+
+def test_the_terminals_table_survives_markup(folder, capsys):
+    run = evidence.load([folder]).results
+    run["failures"] = {"torch": "[red]died[/nonsense]"}
+    text.print_comparison(run)
+    assert "[red]died[/nonsense]" in capsys.readouterr().out
+
+
+# --- Control and abstraction ----------------------------------------------------------------------
+
+
+def test_lines_of_code_by_hand():
+    source = '''
+def f(x):
+    """Two lines
+    of docstring."""
+    # a comment
+
+    y = (x +
+         1)  # two lines of code
+    return """not
+a docstring"""
+'''
+    assert sources.lines_of_code(source) == 1 + 2 + 2
+
+
+@pytest.mark.parametrize("name", backend.names())
+def test_the_code_shown_is_the_code_that_runs(name):
+    shown = sources.approach(name, Recipe())
+    assert shown.hides and shown.lines > 10
+    for listing in shown.listings:
+        file = sources.PACKAGE.parent / listing.file
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        assert listing.names and all(line.strip() in lines for line in listing.code.splitlines())
+    everything = "".join(listing.parts for listing in shown.listings)
+    assert all(part in everything for part in sources.PARTS)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "rmsprop", "adamw"])
+def test_the_optimizer_shown_is_the_recipes(optimizer):
+    names = [
+        n for x in sources.approach("numpy", Recipe(optimizer=optimizer)).listings for n in x.names
+    ]
+    expected = {"sgd": "Optimizer", "nesterov": "Momentum", "rmsprop": "RMSprop", "adamw": "Adam"}
+    assert f"{expected[optimizer]}.move" in names
+
+
+# --- The digits worth a look ----------------------------------------------------------------------
+
+
+def test_the_digits_worth_a_look_by_hand():
+    labels = np.array([0, 0, 1, 1])
+    sure = runs.logits_of(labels, {1: 1}, sure=5.0)
+    unsure = runs.logits_of(labels, {}, sure=1.0)
+    found = answers.worth_showing(labels, {"a": sure, "b": unsure}).tolist()
+    assert found[0] == 1  # the one on which they disagree comes first
+    assert sorted(found) == [0, 1, 2, 3]
+
+
+def test_no_cell_keeps_more_digits_than_it_may():
+    labels = np.zeros(100, np.int64)
+    wrong = runs.logits_of(labels, dict.fromkeys(range(60), 3))
+    wrong[:60] *= np.linspace(0.5, 2, 60, dtype=np.float32)[:, None]
+    found = answers.worth_showing(labels, {"a": wrong})
+    mistaken = [i for i in found if i < 60]
+    assert sorted(mistaken) == list(range(60 - answers.PER_CELL, 60))  # those it is surest of
+
+
+# --- Figures --------------------------------------------------------------------------------------
+
+
+def history(accuracy):
+    """Three epochs; only the test accuracy is chosen."""
+    parts = {"train_loss": 0.1, "test_loss": 0.2, "train_accuracy": 0.9, "test_accuracy": accuracy}
+    return [{"epoch": epoch, **parts} for epoch in (1, 2, 3)]
 
 
 def test_the_curves_show_the_numbers_they_are_given():
-    ours, theirs = backend()["history"], backend(accuracy=0.96)["history"]
+    ours, theirs = history(0.97), history(0.96)
     curves, beneath = figures.accuracy_against_epoch({"a": ours, "b": theirs}, "MNIST").axes
     test = [line for line in curves.lines if not line.get_label().startswith("_")]
     assert [line.get_label() for line in test] == ["a", "b"]
@@ -136,26 +363,29 @@ def test_drawing_changes_no_global_setting():
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    assert isinstance(figures.loss_against_epoch({"a": backend()["history"]}, "x"), Figure)
+    assert isinstance(figures.loss_against_epoch({"a": history(0.97)}, "x"), Figure)
     assert dict(matplotlib.rcParams) == before
 
 
-def test_the_same_figure_is_the_same_file(results, tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        page.write(results, tmp_path / name)
-    for file in ("report.html", "figures/loss.png"):
-        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+def test_an_inline_figure_is_well_formed_and_takes_the_pages_colours():
+    figure = figures.loss_against_epoch({"a": history(0.9), "b": history(0.8)}, "x & <y>")
+    svg = figures.inline_svg(figure, "loss", "A <title> & more", 'a "description"')
+    root = ElementTree.fromstring(svg)
+    ids = [element.get("id") for element in root.iter() if element.get("id")]
+    assert len(ids) == len(set(ids)) and all(name.startswith("loss-") for name in ids)
+    links = [e.get("href") for e in root.iter() if e.get("href")]
+    assert links and all(link.removeprefix("#") in ids for link in links)
+    assert "var(--ink)" in svg and "font-family" not in svg
+    colours = set(re.findall(r"#[0-9a-f]{6}", svg))
+    assert not colours & set(figures.style.THEME), colours
+    said = "".join(root.itertext())
+    assert "A <title> & more" in said and "Loss on x & <y>" in said
 
 
-def test_mean_and_deviation_by_hand(results):
-    torch = results["backends"]["torch"]
-    assert summary.percent(torch, "test_accuracy") == "97.00 ± 1.41 %"  # 96 and 98: √2
-    assert summary.percent(results["backends"]["numpy"], "test_accuracy") == "97.00 %"
-    assert summary.largest_difference(results) == 2e-6
-
-
-def test_the_terminals_table_survives_markup(results, capsys):
-    results["failures"] = {"torch": "[red]died[/nonsense]"}
-    text.print_comparison(results)
-    assert "[red]died[/nonsense]" in capsys.readouterr().out
+def test_parity_marks_the_first_number_out_of_tolerance():
+    proof = runs.proof(["torch"], planted=("torch", 12, 3, 1e-3))
+    axes = figures.parity(proof.comparisons[0], "float64").axes[0]
+    rings = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in rings] == [(12, 3)]
+    right = figures.parity(runs.proof(["torch"]).comparisons[0], "float64").axes[0]
+    assert not right.lines

@@ -126,6 +126,12 @@ function walk(event, own) {
   ahead[0][0].focus();
 }
 
+// What is confused most often is shown before anybody asks.
+const mistakes = cells.filter((button) => button.closest("[data-matrix='0'] td:not(.right)"));
+const count = (button) => Number(button.parentElement.dataset.count);
+const first = mistakes.sort((a, b) => count(b) - count(a))[0];
+if (first) first.click();
+
 // --- Which backend's matrix ----------------------------------------------------------------------
 
 const choices = [...document.querySelectorAll("[data-show]")];

@@ -39,7 +39,8 @@ def time_and_memory(backends: Mapping[str, BackendResult], title: str) -> Figure
             axes.plot([left, left], [place - 0.38, place + 0.38], color=INK, linewidth=1.6)
             axes.plot(sums, [place] * len(sums), "o", color=INK, markersize=3, alpha=0.75)
             words = f"{left:,.0f}" if factor != 1 else f"{left:.2f}"
-            axes.text(max(*sums, left), place, f"  {words}", va="center", fontsize=9)
+            axes.annotate(words, (max(*sums, left), place), xytext=(6, 0), va="center",
+                          textcoords="offset points", fontsize=9)  # fmt: skip
         axes.set_title(label, fontsize=9.5, pad=3)
         axes.margins(x=0.16)
         axes.set_xlim(left=0)

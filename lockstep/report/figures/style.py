@@ -152,4 +152,5 @@ def _lean(body: str, name: str) -> str:
     for colour, variable in THEME.items():
         body = body.replace(f": {colour}", f": var(--{variable})")
     body = re.sub(r"(\d+\.\d\d)\d+", r"\1", body)
+    body = re.sub(r' transform="rotate\(-?0 [^"]*"', "", body)
     return re.sub(r"\s*\n\s*", " ", body)
