@@ -51,6 +51,7 @@ def _compare_flags(command: Parser) -> None:
         "--backends", metavar="NAMES", help="e.g. numpy,torch (default: every installed one)"
     )
     _repeats_flag(command)
+    _tensorboard_flag(command)
     _recipe_flags(command)
     _place_flags(command)
     _run_flags(command)
@@ -59,6 +60,7 @@ def _compare_flags(command: Parser) -> None:
 def _train_flags(command: Parser) -> None:
     command.add_argument("backend", metavar="BACKEND", help="numpy, torch, tensorflow or jax")
     _repeats_flag(command)
+    _tensorboard_flag(command)
     _recipe_flags(command)
     _place_flags(command)
     _run_flags(command)
@@ -67,6 +69,12 @@ def _train_flags(command: Parser) -> None:
 def _repeats_flag(command: Parser) -> None:
     command.add_argument(
         "--repeats", type=int, default=1, metavar="N", help="train with N seeds (1)"
+    )
+
+
+def _tensorboard_flag(command: Parser) -> None:
+    command.add_argument(
+        "--tensorboard", action="store_true", help="write what TensorBoard shows into the run"
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import shlex
 import sys
 from argparse import Namespace
+from importlib.util import find_spec
 from pathlib import Path
 
 from . import backend, datasets, recipe, results
@@ -54,6 +56,9 @@ def _train_and_show(options: Namespace, backends: tuple[str, ...]) -> int:
 
     if options.repeats < 1:
         raise LockstepError(f"--repeats is {options.repeats}; at least 1 run is needed.")
+    if options.tensorboard and not find_spec("tensorboard"):
+        add = backend.install_command(["tensorboard"])
+        raise LockstepError(f"TensorBoard is not installed here; {add} adds it.")
     plan = _recipe(options)
     name = _run_name(options, "")
     data = _data(options, plan)
@@ -62,12 +67,15 @@ def _train_and_show(options: Namespace, backends: tuple[str, ...]) -> int:
         print(f"{plan.summary()}\non {data.title}: {len(data.train.labels):,} training images\n")
     progress = Progress.quiet() if options.quiet else Progress.for_terminal()
     run, folder = compare(
-        plan, backends, data, Path(options.out), name, options.device, options.repeats, progress
-    )
+        plan, backends, data, Path(options.out), name, options.device, options.repeats, progress,
+        options.tensorboard,
+    )  # fmt: skip
     if not options.quiet:
         print()
         text.print_comparison(run)
         print(f"\nReport: {folder / 'report.html'}")
+        if options.tensorboard:
+            print(f"TensorBoard: {shlex.join(['tensorboard', '--logdir', str(folder)])}")
     for failed, why in run["failures"].items():
         print(f"lockstep: {failed} failed: {why}", file=sys.stderr)
     return FAILED if run["failures"] else 0

@@ -28,12 +28,14 @@ def compare(
     device: str = "auto",
     repeats: int = 1,
     progress: Progress | None = None,
+    tensorboard: bool = False,
 ) -> tuple[Results, Path]:
     """Train every backend in its own process, one after the other; returns results and folder.
 
     With `repeats` every backend trains again with the next seeds, the backends taking turns, so
     that a machine that slows down slows all of them. A backend that fails is in `failures`; if all
-    fail, no run is left. NumPy stays on the CPU beside others on a GPU.
+    fail, no run is left. NumPy stays on the CPU beside others on a GPU. With `tensorboard` (whose
+    package must be there) each training writes its events too.
     """
     progress = progress or Progress.quiet()
     with results.new_run(out, name) as folder:
@@ -47,12 +49,15 @@ def compare(
                     progress.start(backend, seeded, repeat, repeats)
                     own = "cpu" if backend == REFERENCE and len(backends) > 1 else device
                     job = _job(backend, seeded, data, own, folder, keep=repeat == 0)
+                    if tensorboard:
+                        job["tensorboard"] = str(_events_folder(folder, backend, seeded, repeat))
                     try:
                         found[backend].append(worker.run(job, progress.event))
                         progress.done()
                     except worker.WorkerFailed as error:
                         failures[backend] = error
                         progress.failed(str(error))
+                        _remove_events(folder, backend)
         if len(failures) == len(backends):
             kind = LockstepError if all(e.unusable for e in failures.values()) else TrainingFailed
             raise kind(" ".join(f"{name} failed: {error}" for name, error in failures.items()))
@@ -97,6 +102,19 @@ def _job(
         "weights": str((folder / "weights" / file).resolve()) if keep else None,
         "first_epoch_weights": str((folder / "first-epoch" / file).resolve()) if keep else None,
     }
+
+
+def _events_folder(folder: Path, backend: str, recipe: Recipe, repeat: int) -> Path:
+    """Where TensorBoard finds a training: the first seed's has the same place in every run."""
+    name = backend if repeat == 0 else f"{backend}-seed{recipe.seed}"
+    return (folder / "tensorboard" / name).resolve()
+
+
+def _remove_events(folder: Path, backend: str) -> None:
+    """Take back what a backend wrote before it failed, in the results it is not either."""
+    for place in (folder / "tensorboard").glob(f"{backend}*"):
+        if place.name.split("-")[0] == backend:
+            shutil.rmtree(place)
 
 
 def _combine(runs: list[BackendResult]) -> BackendResult:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import batches, metrics, schedules
-from .backend import Backend
+from .backend import Backend, Running
 from .datasets import Dataset, Split, scale
 from .recipe import Recipe, Weights, weights_sha256
 from .results import BackendResult, peak_rss_bytes, save_weights
 from .worker import recipe_of
+
+if TYPE_CHECKING:  # TensorBoard may not be installed
+    from .tensorboard import Board
 
 PORTIONS = 20
 """How often an epoch is interrupted to tell how far it is."""
@@ -27,7 +30,8 @@ Tell = Callable[[dict], None]
 def work(job: dict, network_class: type[Backend], data: Dataset, tell: Tell) -> BackendResult:
     """A worker's task: build, train, and write the weights where the job says, if it does.
 
-    The job says besides: "weights" and "first_epoch_weights", each a path or None.
+    The job says besides: "weights" and "first_epoch_weights", each a path or None; it may say
+    "tensorboard", the folder for the events.
     """
     recipe = recipe_of(job)
     weights = recipe.initial_weights()
@@ -36,7 +40,13 @@ def work(job: dict, network_class: type[Backend], data: Dataset, tell: Tell) -> 
         network = network_class(recipe, weights, job["device"])
     tell({"event": "ready", "version": network.version(), "device": network.device})
 
-    result, first_epoch_weights = train(network, data, tell)
+    with _board(job) as board:
+        result, first_epoch_weights = train(network, data, tell, board)
+        if board:  # after the memory was measured: drawing takes some
+            some = scale(data.test.images[: recipe.batch_size], recipe.dtype)
+            board.write_graph(network.graph(some))
+            matrix, last = result["confusion_matrix"], recipe.epochs - 1
+            board.write_confusion_matrix(matrix, data.classes, job["backend"], data.title, last)
     result["import_seconds"] = job["import_seconds"]
     result["compile_seconds"] += building.seconds
     result["startup_seconds"] = result["import_seconds"] + result["compile_seconds"]
@@ -45,6 +55,15 @@ def work(job: dict, network_class: type[Backend], data: Dataset, tell: Tell) -> 
     if job["first_epoch_weights"]:
         save_weights(Path(job["first_epoch_weights"]), first_epoch_weights, recipe)
     return result
+
+
+def _board(job: dict) -> AbstractContextManager[Board | None]:
+    """What writes the events for TensorBoard, where the job asks for them."""
+    if "tensorboard" not in job:
+        return nullcontext()
+    from . import tensorboard
+
+    return tensorboard.opened(Path(job["tensorboard"]))
 
 
 class Stopwatch:
@@ -63,11 +82,15 @@ class Stopwatch:
 
 
 def train(
-    network: Backend, data: Dataset, tell: Tell = lambda event: None
+    network: Backend,
+    data: Dataset,
+    tell: Tell = lambda event: None,
+    board: Board | None = None,
 ) -> tuple[BackendResult, Weights]:
     """Train as the network's recipe says. Returns the result and the weights after epoch 1.
 
-    Timing is honest: training, evaluation and first calls (compilation) are separate figures.
+    Timing is honest: training, evaluation and first calls (compilation) are separate figures, and
+    writing to the board is in none of them.
     """
     recipe = network.recipe
     images, test_images = (scale(part.images, recipe.dtype) for part in (data.train, data.test))
@@ -84,7 +107,7 @@ def train(
         order, rates = plan(recipe, len(images), epoch)
         order_hash.add(order)
         before = training.seconds
-        running = _train_epoch(network, train_set, order, rates, epoch, training, tell)
+        running, updates = _train_epoch(network, train_set, order, rates, epoch, training, tell)
         with evaluating():
             train_score = metrics.evaluate(logits(network, images), data.train.labels)
             test_logits = logits(network, test_images)
@@ -94,6 +117,9 @@ def train(
         history.append(entry)
         metrics.require_numbers(entry, recipe.learning_rate)
         tell({"event": "epoch", **entry})
+        if board:
+            sizes = np.array([len(batch) for batch in order])
+            board.write_epoch(entry, updates, sizes, rates[-1], network.weights)
         if epoch == 1:
             first_epoch_weights = network.weights
 
@@ -141,14 +167,16 @@ def _train_epoch(
     epoch: int,
     training: Stopwatch,
     tell: Tell,
-) -> dict[str, float]:
-    """One epoch in portions; the running loss and accuracy, weighted by batch size."""
+) -> tuple[dict[str, float], Running]:
+    """One epoch in portions: the running means, weighted by batch size, and every update."""
     loss_sum, right, seen = 0.0, 0, 0
+    portions = []
     portion = -(-len(order) // PORTIONS)
     for start in range(0, len(order), portion):
         part = order[start : start + portion]
         with training():
             running = network.train_epoch(*train_set, part, rates[start : start + portion])
+        portions.append(running)
         sizes = np.array([len(batch) for batch in part])
         loss_sum += float(running.losses @ sizes)
         right += int(running.correct.sum())
@@ -156,7 +184,7 @@ def _train_epoch(
         progress = {"running_loss": loss_sum / seen, "running_accuracy": right / seen}
         share = epoch - 1 + (start + len(part)) / len(order)
         tell({"event": "running", "epoch": epoch, "epochs_done": share, **progress})
-    return progress
+    return progress, Running(*(np.concatenate(column) for column in zip(*portions, strict=True)))
 
 
 def logits(network: Backend, images: np.ndarray, chunk: int = 10_000) -> np.ndarray:
