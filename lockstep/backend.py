@@ -50,6 +50,19 @@ class Running(NamedTuple):
     """(batches,) int64: how many examples of the batch were answered right."""
 
 
+class Operation(NamedTuple):
+    """One node of a framework's graph of the forward pass."""
+
+    name: str
+    """Unique in the graph; slashes put it into groups."""
+    kind: str
+    """What the framework calls what it computes, e.g. `MatMul`, `dot_general`, `Linear`."""
+    inputs: tuple[str, ...]
+    """The names of the nodes whose results it takes."""
+    shape: tuple[int, ...]
+    """Of its result."""
+
+
 class Formulas(NamedTuple):
     """How a program writes what frameworks write in several ways, Adam and the loss.
 
@@ -215,6 +228,13 @@ class Backend(ABC):
         weights, state = self.weights, self.state
         self.train_epoch(images, labels, [batches[0], batches[-1]])
         self.weights, self.state = weights, state
+
+    def graph(self, images: np.ndarray) -> list[Operation]:
+        """The forward pass of these images as the framework itself has written it down.
+
+        [] if it keeps no graph, as by hand. Nothing is learned, and nothing is compiled for it.
+        """
+        return []
 
     def save(self, path: Path) -> None:
         """Write the weights, with the recipe, as safetensors."""

@@ -54,6 +54,7 @@ def _compare_flags(command: Parser) -> None:
     )
     _repeats_flag(command)
     _proof_flag(command)
+    _tensorboard_flag(command)
     _recipe_flags(command)
     _place_flags(command)
     _run_flags(command)
@@ -63,6 +64,7 @@ def _train_flags(command: Parser) -> None:
     command.add_argument("backend", metavar="BACKEND", help="numpy, torch, tensorflow or jax")
     _repeats_flag(command)
     _proof_flag(command)
+    _tensorboard_flag(command)
     _recipe_flags(command)
     _place_flags(command)
     _run_flags(command)
@@ -71,6 +73,12 @@ def _train_flags(command: Parser) -> None:
 def _repeats_flag(command: Parser) -> None:
     command.add_argument(
         "--repeats", type=int, default=1, metavar="N", help="train with N seeds (1)"
+    )
+
+
+def _tensorboard_flag(command: Parser) -> None:
+    command.add_argument(
+        "--tensorboard", action="store_true", help="write what TensorBoard shows into the run"
     )
 
 

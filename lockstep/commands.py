@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import shlex
 import sys
 import webbrowser
 from argparse import Namespace
+from importlib.util import find_spec
 from pathlib import Path
 
 from . import backend, datasets, recipe, results
@@ -58,6 +60,9 @@ def _train_and_show(options: Namespace, backends: tuple[str, ...]) -> int:
     proof_steps = PROOF_STEPS if options.proof is None else options.proof
     if not 0 <= proof_steps <= MOST_STEPS:
         raise LockstepError(f"--proof is {proof_steps}; it must be 0 to {MOST_STEPS:,} updates.")
+    if options.tensorboard and not find_spec("tensorboard"):
+        add = backend.install_command(["tensorboard"])
+        raise LockstepError(f"TensorBoard is not installed here; {add} adds it.")
     plan = _recipe(options)
     name = _run_name(options, "")
     data = _data(options, plan)
@@ -67,12 +72,14 @@ def _train_and_show(options: Namespace, backends: tuple[str, ...]) -> int:
     progress = Progress.quiet() if options.quiet else Progress.for_terminal()
     run, folder = compare(
         plan, backends, data, Path(options.out), name, options.device, options.repeats, progress,
-        proof_steps,
+        proof_steps, options.tensorboard,
     )  # fmt: skip
     if not options.quiet:
         print()
         text.print_comparison(run)
         print(f"\nReport: {folder / 'report.html'}")
+        if options.tensorboard:
+            print(f"TensorBoard: {shlex.join(['tensorboard', '--logdir', str(folder)])}")
     for failed, why in run["failures"].items():
         print(f"lockstep: {failed} failed: {why}", file=sys.stderr)
     return FAILED if run["failures"] else 0

@@ -34,20 +34,24 @@ def compare(
     repeats: int = 1,
     progress: Progress | None = None,
     proof_steps: int = PROOF_STEPS,
+    tensorboard: bool = False,
 ) -> tuple[Results, Path]:
     """Train every backend in its own process, one after the other; returns results and folder.
 
     With `repeats` every backend trains again with the next seeds, the backends taking turns, so
     that a machine that slows down slows all of them. A backend that fails is in `failures`; if all
     fail, no run is left. NumPy stays on the CPU beside others on a GPU. `proof_steps` of 0 leaves
-    the proof away.
+    the proof away. With `tensorboard` (whose package must be there) each training writes its events
+    too.
     """
     progress = progress or Progress.quiet()
     with results.new_run(out, name) as folder:
         scratch = folder / "scratch"
         scratch.mkdir()
         with progress:
-            found, failures = _train(recipe, backends, data, folder, device, repeats, progress)
+            found, failures = _train(
+                recipe, backends, data, folder, device, repeats, progress, tensorboard
+            )
             measured = {b: _combine(runs) for b, runs in found.items() if b not in failures}
             others = tuple(b for b in measured if b != REFERENCE)
             if others:
@@ -94,6 +98,7 @@ def _train(
     device: str,
     repeats: int,
     progress: Progress,
+    tensorboard: bool,
 ) -> tuple[dict[str, list[BackendResult]], dict[str, str]]:
     """Every backend's results, seed after seed, and why a backend failed; raises if all did."""
     found: dict[str, list[BackendResult]] = {backend: [] for backend in backends}
@@ -104,12 +109,15 @@ def _train(
             progress.start(backend, seeded, repeat, repeats)
             own = "cpu" if backend == REFERENCE and len(backends) > 1 else device
             job = _job(backend, seeded, data, own, folder, keep=repeat == 0)
+            if tensorboard:
+                job["tensorboard"] = str(_events_folder(folder, backend, seeded, repeat))
             try:
                 found[backend].append(worker.run(job, progress.event))
                 progress.done()
             except worker.WorkerFailed as error:
                 failures[backend] = error
                 progress.failed(str(error))
+                _remove_events(folder, backend)
     if len(failures) == len(backends):
         kind = LockstepError if all(e.unusable for e in failures.values()) else TrainingFailed
         raise kind(" ".join(f"{name} failed: {error}" for name, error in failures.items()))
@@ -154,6 +162,19 @@ def _job(
     }
     paths = {key: str(path.resolve()) if keep else None for key, path in files.items()}
     return {**worker.job("train", backend, recipe, data, device), **paths}
+
+
+def _events_folder(folder: Path, backend: str, recipe: Recipe, repeat: int) -> Path:
+    """Where TensorBoard finds a training: the first seed's has the same place in every run."""
+    name = backend if repeat == 0 else f"{backend}-seed{recipe.seed}"
+    return (folder / "tensorboard" / name).resolve()
+
+
+def _remove_events(folder: Path, backend: str) -> None:
+    """Take back what a backend wrote before it failed, in the results it is not either."""
+    for place in (folder / "tensorboard").glob(f"{backend}*"):
+        if place.name.split("-")[0] == backend:
+            shutil.rmtree(place)
 
 
 def _combine(runs: list[BackendResult]) -> BackendResult:

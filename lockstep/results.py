@@ -7,6 +7,9 @@ runs/<name>/report.html                     the page for people
 runs/<name>/figures/*.png, *.svg            the same figures as files
 runs/<name>/tables/*.csv                    the numbers behind them
 runs/<name>/weights/<backend>.safetensors   the trained weights, with the recipe
+runs/<name>/tensorboard/<backend>/train, …/validation
+                                            with --tensorboard: events (`lockstep/tensorboard.py`);
+                                            those of later seeds in <backend>-seed<seed>
 """
 
 import contextlib

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from . import batches, metrics, schedules
-from .backend import Backend
+from .backend import Backend, Running
 from .datasets import Dataset, Split, scale
 from .recipe import Recipe, Weights, weights_sha256
 from .results import BackendResult, peak_rss_bytes, save_weights
 from .worker import recipe_of
+
+if TYPE_CHECKING:  # TensorBoard may not be installed
+    from .tensorboard import Board
 
 PORTIONS = 20
 """How often an epoch is interrupted to tell how far it is."""
@@ -27,7 +30,8 @@ Tell = Callable[[dict], None]
 def work(job: dict, network_class: type[Backend], data: Dataset, tell: Tell) -> BackendResult:
     """A worker's task: build, train, and write where the job says, if it does.
 
-    The job says besides: "weights", "first_epoch_weights" and "test_logits", each a path or None.
+    The job says besides: "weights", "first_epoch_weights" and "test_logits", each a path or None;
+    it may say "tensorboard", the folder for the events.
     """
     recipe = recipe_of(job)
     weights = recipe.initial_weights()
@@ -36,8 +40,14 @@ def work(job: dict, network_class: type[Backend], data: Dataset, tell: Tell) -> 
         network = network_class(recipe, weights, job["device"])
     tell({"event": "ready", "version": network.version(), "device": network.device})
 
-    trained = train(network, data, tell)
-    result = trained.result
+    with _board(job) as board:
+        trained = train(network, data, tell, board)
+        result = trained.result
+        if board:  # after the memory was measured: drawing takes some
+            some = scale(data.test.images[: recipe.batch_size], recipe.dtype)
+            board.write_graph(network.graph(some))
+            matrix, last = result["confusion_matrix"], recipe.epochs - 1
+            board.write_confusion_matrix(matrix, data.classes, job["backend"], data.title, last)
     result["import_seconds"] = job["import_seconds"]
     result["compile_seconds"] += building.seconds
     result["startup_seconds"] = result["import_seconds"] + result["compile_seconds"]
@@ -59,6 +69,15 @@ class Trained(NamedTuple):
     """(N, classes), with the weights of the end."""
 
 
+def _board(job: dict) -> AbstractContextManager[Board | None]:
+    """What writes the events for TensorBoard, where the job asks for them."""
+    if "tensorboard" not in job:
+        return nullcontext()
+    from . import tensorboard
+
+    return tensorboard.opened(Path(job["tensorboard"]))
+
+
 class Stopwatch:
     """Seconds of wall-clock time, summed over the blocks it is held around."""
 
@@ -74,10 +93,16 @@ class Stopwatch:
             self.seconds += time.perf_counter() - start
 
 
-def train(network: Backend, data: Dataset, tell: Tell = lambda event: None) -> Trained:
+def train(
+    network: Backend,
+    data: Dataset,
+    tell: Tell = lambda event: None,
+    board: Board | None = None,
+) -> Trained:
     """Train as the network's recipe says.
 
-    Timing is honest: training, evaluation and first calls (compilation) are separate figures.
+    Timing is honest: training, evaluation and first calls (compilation) are separate figures, and
+    writing to the board is in none of them.
     """
     recipe = network.recipe
     images, test_images = (scale(part.images, recipe.dtype) for part in (data.train, data.test))
@@ -94,7 +119,7 @@ def train(network: Backend, data: Dataset, tell: Tell = lambda event: None) -> T
         order, rates = plan(recipe, len(images), epoch)
         order_hash.add(order)
         before = training.seconds
-        running = _train_epoch(network, train_set, order, rates, epoch, training, tell)
+        running, updates = _train_epoch(network, train_set, order, rates, epoch, training, tell)
         with evaluating():
             train_score = metrics.evaluate(logits(network, images), data.train.labels)
             test_logits = logits(network, test_images)
@@ -104,6 +129,9 @@ def train(network: Backend, data: Dataset, tell: Tell = lambda event: None) -> T
         history.append(entry)
         metrics.require_numbers(entry, recipe.learning_rate)
         tell({"event": "epoch", **entry})
+        if board:
+            sizes = np.array([len(batch) for batch in order])
+            board.write_epoch(entry, updates, sizes, rates[-1], network.weights)
         if epoch == 1:
             first_epoch_weights = network.weights
 
@@ -151,14 +179,16 @@ def _train_epoch(
     epoch: int,
     training: Stopwatch,
     tell: Tell,
-) -> dict[str, float]:
-    """One epoch in portions; the running loss and accuracy, weighted by batch size."""
+) -> tuple[dict[str, float], Running]:
+    """One epoch in portions: the running means, weighted by batch size, and every update."""
     loss_sum, right, seen = 0.0, 0, 0
+    portions = []
     portion = -(-len(order) // PORTIONS)
     for start in range(0, len(order), portion):
         part = order[start : start + portion]
         with training():
             running = network.train_epoch(*train_set, part, rates[start : start + portion])
+        portions.append(running)
         sizes = np.array([len(batch) for batch in part])
         loss_sum += float(running.losses @ sizes)
         right += int(running.correct.sum())
@@ -166,7 +196,7 @@ def _train_epoch(
         progress = {"running_loss": loss_sum / seen, "running_accuracy": right / seen}
         share = epoch - 1 + (start + len(part)) / len(order)
         tell({"event": "running", "epoch": epoch, "epochs_done": share, **progress})
-    return progress
+    return progress, Running(*(np.concatenate(column) for column in zip(*portions, strict=True)))
 
 
 def logits(network: Backend, images: np.ndarray, chunk: int = 10_000) -> np.ndarray:

@@ -10,9 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from lockstep import backend, results
+from lockstep import answers, backend, metrics, results
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--dataset", "digits", "--hidden", "16", "--epochs", "2"]
@@ -34,8 +35,9 @@ def compared(tmp_path_factory):
     """One real comparison of all backends, with two seeds."""
     folder = tmp_path_factory.mktemp("compared")
     done = lockstep(
-        "compare", *SMALL, "--name", "run", "--repeats", "2", "--optimizer", "momentum", cwd=folder
-    )
+        "compare", *SMALL, "--name", "run", "--repeats", "2", "--optimizer", "momentum",
+        "--proof", "4", cwd=folder,
+    )  # fmt: skip
     return done, folder / "runs" / "run"
 
 
@@ -74,6 +76,45 @@ def test_all_started_alike_and_stayed_alike(compared):
         assert len({repeat[key] for repeat in backends["numpy"]["repeats"]}) == 2
     for name in backend.names()[1:]:
         assert backends[name]["weights_difference"] < 1e-5
+
+
+def test_a_run_ends_with_a_proof_in_both_precisions(compared):
+    proofs = json.loads((compared[1] / "proof.json").read_text(encoding="utf-8"))
+    assert proofs["failed"] is None
+    assert [proof["recipe"]["dtype"] for proof in proofs["proofs"]] == ["float32", "float64"]
+    for proof in proofs["proofs"]:
+        assert proof["same"] and proof["steps"] == 4
+        assert {c["backend"] for c in proof["comparisons"]} == set(backend.names()) - {"numpy"}
+
+
+def test_the_answers_kept_are_those_of_the_confusion_matrix(compared, digits):
+    run = results.load(compared[1])
+    seen = answers.load(compared[1] / "answers.safetensors", list(run["backends"]))
+    assert np.array_equal(seen.labels, digits.test.labels)
+    for name, result in run["backends"].items():
+        matrix = metrics.confusion_matrix(seen.logits[name], seen.labels)
+        assert matrix.tolist() == result["confusion_matrix"]
+
+
+def test_a_report_is_built_again_by_name_as_page_and_as_markdown(compared):
+    folder = compared[1]
+    before = (folder / "report.html").read_bytes()
+    (folder / "report.html").unlink()
+    place = folder.parent.parent
+    done = lockstep("report", "run", cwd=place)
+    assert done.returncode == 0 and f"Report: {Path('runs/run/report.html')}" in done.stdout
+    assert (folder / "report.html").read_bytes() == before
+    words = lockstep("report", "runs/run", "--format", "md", cwd=place).stdout
+    assert words.startswith("## digits") and "| numpy (cpu) |" in words
+
+
+def test_several_runs_are_one_report(compared):
+    place = compared[1].parent.parent
+    done = lockstep("report", "run", "runs/run/results.json", "--name", "both", cwd=place)
+    assert done.returncode == 0, done.stderr
+    html = (place / "runs" / "both" / "report.html").read_text(encoding="utf-8")
+    assert "torch · run (1)" in html and "torch · run (2)" in html
+    assert (place / "runs" / "both" / "tables" / "pairs.csv").is_file()
 
 
 def test_the_weights_are_kept(compared):
@@ -156,6 +197,10 @@ def test_explain_ends_at_the_same_numbers_and_leaves_a_figure(tmp_path):
         (["train", "numpy", *SMALL, "--lr", "1e30", "--optimizer", "sgd"], "training diverged"),
         (["explain", "torch", "torhc"], "did you mean 'torch'"),
         (["explain", "numpy", "torch", "--optimizer", "sgd", "--dataset", "digits"], "use adam"),
+        (["compare", "--proof", "-1"], "--proof is -1; it must be 0 to"),
+        (["report", "absent"], "There is no run 'absent'"),
+        (["report", ".", "--format", "pdf"], "There is no format of a report 'pdf'"),
+        (["report", "."], "Cannot read the results results.json"),
         (["data", "--fetch", "minst"], "did you mean 'mnist'"),
         (["compare", "--nonsense"], "unrecognized arguments: --nonsense"),
     ],

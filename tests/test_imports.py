@@ -14,7 +14,9 @@ PACKAGE = Path(__file__).parent.parent / "lockstep"
 COMPANIONS = {"torch": set(), "tensorflow": {"keras"}, "jax": {"optax"}}
 """Each framework, and what its backend may import besides."""
 FRAMEWORKS = COMPANIONS.keys() | set().union(*COMPANIONS.values())
-HEAVY = FRAMEWORKS | {"matplotlib", "rich", "pooch", "requests", "sklearn", "safetensors"}
+HEAVY = FRAMEWORKS | {
+    "matplotlib", "rich", "pooch", "requests", "sklearn", "safetensors", "tensorboard",
+}  # fmt: skip
 
 
 def loaded_after(code: str) -> set[str]:
@@ -68,6 +70,15 @@ def test_only_a_backends_own_file_says_import_framework(path):
     own = {path.stem} | COMPANIONS.get(path.stem, set())
     allowed = own if path.parent.name == "backends" else set()
     assert {name.split(".")[0] for name in imports(path)} & FRAMEWORKS <= allowed
+
+
+def test_only_one_file_says_import_tensorboard():
+    saying = {p.name for p in PACKAGE.rglob("*.py") if "tensorboard" in tops(imports(p))}
+    assert saying == {"tensorboard.py"}
+
+
+def tops(names: set[str]) -> set[str]:
+    return {name.split(".")[0] for name in names}
 
 
 def test_imports_run_downhill():

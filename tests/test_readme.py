@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DIGITS = ["--dataset", "digits"]
 QUICK = {
-    "compare": [*DIGITS, "--epochs", "1", "--repeats", "1"],
+    "compare": [*DIGITS, "--epochs", "1", "--repeats", "1", "--proof", "2"],
     "train": [*DIGITS, "--epochs", "1"],
     "verify": [*DIGITS, "--steps", "3"],
     "explain": [*DIGITS, "--steps", "3", "--seeds", "2"],

@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.extend.core import Literal
 
-from ..backend import Backend, Running, Step, optimizer_slots
+from ..backend import Backend, Operation, Running, Step, optimizer_slots
 from ..batches import padded_runs
 from ..errors import LockstepError
 from ..recipe import Recipe, Weights
@@ -104,6 +105,25 @@ def update_many(recipe: Recipe, weights: dict, memory, images, labels, plan: tup
         return lax.cond(wanted, one, none, carry, batch, rate)
 
     return lax.scan(one_if_wanted, (weights, memory), plan)
+
+
+def add_operations(jaxpr, names: dict, found: list[Operation]) -> None:
+    """Add a jaxpr's primitives in their order; a function that it calls is opened in its place.
+
+    `names` has the node that each of its inputs comes from, and gets those of its results.
+    """
+    for equation in jaxpr.eqns:
+        sources = [None if isinstance(v, Literal) else names[v] for v in equation.invars]
+        called = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
+        if called:
+            names.update(zip(called.jaxpr.invars, sources, strict=True))
+            add_operations(called.jaxpr, names, found)
+            results = [names[variable] for variable in called.jaxpr.outvars]
+        else:
+            kind, shape = equation.primitive.name, equation.outvars[0].aval.shape
+            results = [f"{kind}_{len(found)}"]
+            found.append(Operation(results[0], kind, tuple(filter(None, sources)), shape))
+        names.update(zip(equation.outvars, results, strict=True))
 
 
 # --- The contract ---------------------------------------------------------------------------------
@@ -225,3 +245,13 @@ class Network(Backend):
             data = (jnp.asarray(images, self.recipe.dtype), jnp.asarray(labels, jnp.int32))
             self._resident = (images, labels, data)
         return self._resident[2]
+
+    def graph(self, images: np.ndarray) -> list[Operation]:
+        """The jaxpr of `predict`, whose inputs are the weights, sorted by name, and the images."""
+        with self._placed():
+            batch = jnp.asarray(images, self.recipe.dtype)
+            jaxpr = predict.trace(self.recipe, self.parameters, batch).jaxpr.jaxpr
+        names = dict(zip(jaxpr.invars, [*sorted(self.parameters), "images"], strict=True))
+        found = [Operation(name, "input", (), v.aval.shape) for v, name in names.items()]
+        add_operations(jaxpr, names, found)
+        return found

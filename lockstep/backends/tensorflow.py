@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import tensorflow as tf
 
-from ..backend import Backend, Formulas, Running, Step, optimizer_slots
+from ..backend import Backend, Formulas, Operation, Running, Step, optimizer_slots
 from ..batches import padded_runs
 from ..recipe import Recipe, Weights
 
@@ -270,3 +270,13 @@ class Network(Backend):
             data = (tf.constant(images, self.recipe.dtype), tf.constant(labels, tf.int32))
             self._resident = (images, labels, data)
         return self._resident[2]
+
+    def graph(self, images: np.ndarray) -> list[Operation]:
+        """The `tf.Graph` of the function that computes the logits, traced for this shape."""
+        spec = tf.TensorSpec(images.shape, self.recipe.dtype)
+        operations = self._logits.get_concrete_function(spec).graph.get_operations()
+        return [
+            Operation(o.name, o.type, tuple(i.op.name for i in o.inputs), tuple(o.outputs[0].shape))
+            for o in operations
+            if o.outputs  # the last does nothing, and has none
+        ]

@@ -8,11 +8,12 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import nn
+from torch import fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from ..backend import CLIPPED, Backend, Formulas, Running, Step, optimizer_slots
+from ..backend import CLIPPED, Backend, Formulas, Operation, Running, Step, optimizer_slots
 from ..recipe import Recipe, Weights
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
@@ -222,3 +223,21 @@ class Network(Backend):
         if self._resident[0] is not images or self._resident[1] is not labels:
             self._resident = (images, labels, (self._tensor(images), self._tensor(labels)))
         return self._resident[2]
+
+    def graph(self, images: np.ndarray) -> list[Operation]:
+        """What `torch.fx` traces: the model's modules.
+
+        Not `SummaryWriter.add_graph`: it imports TensorFlow, and what it traces with is deprecated.
+        """
+        traced = fx.symbolic_trace(self.model)
+        ShapeProp(traced).propagate(self._tensor(images))
+        names: dict[fx.Node, str] = {}
+        operations = []
+        for node in traced.graph.nodes:
+            module = node.op == "call_module"
+            kind = type(self.model.get_submodule(node.target)).__name__ if module else node.op
+            names[node] = f"{kind}[{node.target}]" if module else node.name
+            inputs = tuple(names[source] for source in node.all_input_nodes)
+            shape = tuple(node.meta["tensor_meta"].shape)
+            operations.append(Operation(names[node], kind, inputs, shape))
+        return operations
