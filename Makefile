@@ -7,7 +7,7 @@ READY_TO_TEST := .venv/ready-to-test
 # Two test processes, each with whole files, because a file's tests share what they have trained.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 
-.PHONY: compare setup test check check-all format wheel pins clean help
+.PHONY: compare setup test check check-all format notebooks wheel pins clean help
 .DEFAULT_GOAL := compare
 
 compare: $(READY) ## set up, train every framework on MNIST, say where the report is
@@ -29,6 +29,11 @@ check-all: check ## everything, the slow proofs too
 format: $(READY_TO_TEST) ## let ruff lay out and mend the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+notebooks: $(READY_TO_TEST) ## run the notebooks in full and keep what they show
+	$(BIN)/jupytext --quiet --sync *.ipynb
+	rm -rf runs/notebooks/comparison # so that it is made anew
+	$(BIN)/python notebooks/execute.py
 
 wheel: $(READY_TO_TEST) ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
