@@ -124,7 +124,10 @@ def _data_flags(command: Parser) -> None:
 
 def _proof_flag(command: Parser) -> None:
     command.add_argument(
-        "--proof", type=int, metavar="STEPS", help="updates of the proof at the end (200; 0: none)"
+        "--proof",
+        type=int,
+        metavar="STEPS",
+        help="updates of a proof at the end (compare: 200, train: 0)",
     )
 
 

@@ -31,12 +31,14 @@ RECIPE_FLAGS = (
     "dialect",
 )
 MOST_STEPS = 100_000
+PROOF_STEPS = 200
+"""How many updates the proof at the end of `compare` follows."""
 
 
 def compare(options: Namespace) -> int:
     """Train all the backends that are chosen; say how to get those that are not installed."""
     chosen = _chosen_backends(options)
-    code = _train_and_show(options, chosen)
+    code = _train_and_show(options, chosen, PROOF_STEPS)
     absent = [name for name in backend.names() if name not in (*chosen, *backend.installed())]
     if absent and not options.backends and not options.quiet:
         print(f"Not installed: {', '.join(absent)}. {backend.install_command(absent)} adds them.")
@@ -46,18 +48,21 @@ def compare(options: Namespace) -> int:
 def train(options: Namespace) -> int:
     """Train one backend."""
     backend.require(options.backend)
-    return _train_and_show(options, (options.backend,))
+    return _train_and_show(options, (options.backend,), proof_steps=0)
 
 
-def _train_and_show(options: Namespace, backends: tuple[str, ...]) -> int:
-    """Train, print the table, say where the report is; 1 if a backend failed."""
-    from .compare import PROOF_STEPS, compare
+def _train_and_show(options: Namespace, backends: tuple[str, ...], proof_steps: int) -> int:
+    """Train, print the table, say where the report is; 1 if a backend failed.
+
+    `proof_steps` is how long the proof is unless the options say.
+    """
+    from .compare import compare
     from .progress import Progress
     from .report import text
 
     if options.repeats < 1:
         raise LockstepError(f"--repeats is {options.repeats}; at least 1 run is needed.")
-    proof_steps = PROOF_STEPS if options.proof is None else options.proof
+    proof_steps = proof_steps if options.proof is None else options.proof
     if not 0 <= proof_steps <= MOST_STEPS:
         raise LockstepError(f"--proof is {proof_steps}; it must be 0 to {MOST_STEPS:,} updates.")
     if options.tensorboard and not find_spec("tensorboard"):

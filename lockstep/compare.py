@@ -20,9 +20,6 @@ from .progress import Progress
 from .recipe import Recipe, Weights, largest_difference
 from .results import BackendResult, Results
 
-PROOF_STEPS = 200
-"""How many updates the proof at the end of a run follows, unless told otherwise."""
-
 
 def compare(
     recipe: Recipe,
@@ -33,16 +30,16 @@ def compare(
     device: str = "auto",
     repeats: int = 1,
     progress: Progress | None = None,
-    proof_steps: int = PROOF_STEPS,
+    proof_steps: int = 0,
     tensorboard: bool = False,
 ) -> tuple[Results, Path]:
     """Train every backend in its own process, one after the other; returns results and folder.
 
     With `repeats` every backend trains again with the next seeds, the backends taking turns, so
     that a machine that slows down slows all of them. A backend that fails is in `failures`; if all
-    fail, no run is left. NumPy stays on the CPU beside others on a GPU. `proof_steps` of 0 leaves
-    the proof away. With `tensorboard` (whose package must be there) each training writes its events
-    too.
+    fail, no run is left. NumPy stays on the CPU beside others on a GPU. `proof_steps` is how many
+    updates the proof at the end follows; 0 leaves it away. With `tensorboard` (whose package must
+    be there) each training writes its events too.
     """
     progress = progress or Progress.quiet()
     with results.new_run(out, name) as folder:

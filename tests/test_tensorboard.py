@@ -321,7 +321,7 @@ def test_a_backend_that_fails_leaves_no_events(tmp_path, monkeypatch, digits):
     really_run = worker.run
     monkeypatch.setattr(worker, "run", run)
     _, folder = compare.compare(
-        RECIPE, ("numpy", "torch"), digits, tmp_path / "runs", "r", proof_steps=0, tensorboard=True
+        RECIPE, ("numpy", "torch"), digits, tmp_path / "runs", "r", tensorboard=True
     )
     assert [path.name for path in (folder / "tensorboard").iterdir()] == ["numpy"]
 

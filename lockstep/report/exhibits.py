@@ -16,7 +16,7 @@ from .evidence import Evidence
 from .figures.learning import gap
 from .table import Column, Table
 
-UNITS = 10
+UNITS = 6
 """How many hidden units are shown as pictures."""
 WORST, DISAGREED = 20, 40
 """How many digits a gallery shows."""

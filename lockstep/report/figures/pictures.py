@@ -41,7 +41,7 @@ def first_layer(weights: Mapping[str, np.ndarray], title: str, units: Sequence[i
 
     One row for each network, the same units in each. Blue lowers the unit's input, red raises it.
     """
-    figure = Figure(figsize=(2 * WIDTH, 0.75 + 0.93 * len(weights)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.75 + 0.68 * len(weights)), layout="constrained")
     most = max(np.abs(matrix[:, list(units)]).max() for matrix in weights.values())
     rows = figure.subplots(len(weights), 1, squeeze=False)[:, 0]
     colours = matplotlib.colormaps["RdBu_r"].resampled(48)  # few colours make a small file

@@ -65,6 +65,7 @@ STYLE = {
     "grid.color": GRID,
     "legend.frameon": False,
     "figure.facecolor": PAPER,
+    "svg.fonttype": "none",  # letters stay letters, to be read, searched and edited
     "svg.hashsalt": "lockstep",  # the same figure is the same file
 }
 
@@ -97,21 +98,33 @@ def headline(figure: Figure, words: str) -> None:
     figure.suptitle(folded, x=0.01, ha="left", fontweight="bold")
 
 
-def _write(figure: Figure, target, kind: str, **settings) -> None:
-    """Write the same bytes for the same figure: no date in it, and ids that do not vary."""
-    metadata = {"Date": None, "Creator": None} if kind == "svg" else None
-    with matplotlib.rc_context(STYLE | settings):
-        figure.savefig(target, dpi=200, format=kind, metadata=metadata)
+@functools.lru_cache(maxsize=64)
+def svg(figure: Figure) -> str:
+    """The figure as an SVG document whose letters are text; rendered once for file and page."""
+    buffer = io.StringIO()
+    nothing_that_varies = {"Date": None, "Creator": None}
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", metadata=nothing_that_varies)
+    return buffer.getvalue()
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG with 200 dots an inch, for slides."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format="png", dpi=200)
+    return buffer.getvalue()
 
 
 def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
-    """Write stem.png (for slides, 200 dots an inch) and stem.svg, each whole or not at all."""
+    """Write stem.png and stem.svg, each whole or not at all."""
     paths = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
+    contents = png(figure), svg(figure).encode()
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
-        for path in paths:
+        for path, content in zip(paths, contents, strict=True):
             partial = path.with_name(f".{os.getpid()}.{path.name}")
-            _write(figure, partial, path.suffix[1:])
+            partial.write_bytes(content)
             partial.replace(path)
     except OSError as error:
         raise LockstepError(f"Cannot write the figure {stem}: {reason(error)}.") from None
@@ -123,9 +136,7 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
 
     `name` makes the ids in it unique on the page; a screen reader hears title and description.
     """
-    buffer = io.StringIO()
-    _write(figure, buffer, "svg", **{"svg.fonttype": "none"})
-    text = buffer.getvalue()
+    text = svg(figure)
     body = text[text.index("</defs>") + len("</defs>") : text.rindex("</svg>")]
     box = re.search(r'viewBox="([^"]*)"', text)
     assert box
