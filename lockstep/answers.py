@@ -17,6 +17,7 @@ from neural_networks import softmax
 
 from .datasets import Split
 from .errors import LockstepError, reason
+from .results import write_whole
 
 PER_CELL = 24
 """At most so many digits of each cell of a confusion matrix are kept, for each backend."""
@@ -51,8 +52,10 @@ def collect(test: Split, logits: dict[str, np.ndarray]) -> Answers:
     return Answers(test.labels, logits, shown, test.images[shown])
 
 
-def worth_showing(labels: np.ndarray, logits: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Indices of test images, the first ones most worth a look; at most MOST.
+def worth_showing(
+    labels: np.ndarray, logits: Mapping[str, np.ndarray], most: int = MOST
+) -> np.ndarray:
+    """Indices of test images, the first ones most worth a look; at most `most`.
 
     Of each cell (true class, answer) of each backend's confusion matrix: if it is a mistake, those
     it is surest of; if it is right, those it is least sure of. First the digits on which backends
@@ -72,7 +75,7 @@ def worth_showing(labels: np.ndarray, logits: Mapping[str, np.ndarray]) -> np.nd
                 # of 97 % that are right a few are enough
                 place = rank * (3 if cell[0] == cell[1] else 1)
                 ranks[int(index)] = min(place, ranks.get(int(index), place))
-    return np.array(sorted(ranks, key=lambda index: (ranks[index], index))[:MOST], np.int64)
+    return np.array(sorted(ranks, key=lambda index: (ranks[index], index))[:most], np.int64)
 
 
 def disagreements(answers: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -83,11 +86,12 @@ def disagreements(answers: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def save(path: Path, answers: Answers) -> None:
     """Write them as one safetensors file."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as to_bytes
 
     tensors = {"labels": answers.labels, "shown": answers.shown, "images": answers.images}
     tensors |= {f"logits.{name}": values for name, values in answers.logits.items()}
-    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path)
+    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    write_whole(path, to_bytes(contiguous))
 
 
 def load(path: Path, backends: Mapping | list[str]) -> Answers:

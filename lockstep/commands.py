@@ -75,19 +75,22 @@ def _train_and_show(options: Namespace, backends: tuple[str, ...], proof_steps: 
     if not options.quiet:
         print(f"{plan.summary()}\non {data.title}: {len(data.train.labels):,} training images\n")
     progress = Progress.quiet() if options.quiet else Progress.for_terminal()
-    run, folder = compare(
+    compared = compare(
         plan, backends, data, Path(options.out), name, options.device, options.repeats, progress,
         proof_steps, options.tensorboard,
     )  # fmt: skip
     if not options.quiet:
         print()
-        text.print_comparison(run)
-        print(f"\nReport: {folder / 'report.html'}")
+        text.print_comparison(compared.results)
+        text.print_proofs(compared.proofs)
+        print(f"\nReport: {compared.folder / 'report.html'}")
         if options.tensorboard:
-            print(f"TensorBoard: {shlex.join(['tensorboard', '--logdir', str(folder)])}")
-    for failed, why in run["failures"].items():
+            print(f"TensorBoard: {shlex.join(['tensorboard', '--logdir', str(compared.folder)])}")
+    for failed, why in compared.results["failures"].items():
         print(f"lockstep: {failed} failed: {why}", file=sys.stderr)
-    return FAILED if run["failures"] else 0
+    for complaint in text.proof_complaints(compared.proofs, compared.proof_failed):
+        print(f"lockstep: {complaint}", file=sys.stderr)
+    return 0 if compared.well else FAILED
 
 
 def verify(options: Namespace) -> int:

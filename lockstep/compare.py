@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,22 @@ from .errors import LockstepError, TrainingFailed
 from .progress import Progress
 from .recipe import Recipe, Weights, largest_difference
 from .results import BackendResult, Results
+from .verify import Proof
+
+
+class Compared(NamedTuple):
+    """What a comparison gives: its results, where they lie, and what was proved at its end."""
+
+    results: Results
+    folder: Path
+    proofs: list[Proof]
+    proof_failed: str | None
+
+    @property
+    def well(self) -> bool:
+        """Whether every backend trained, and every proof that was wanted says the same."""
+        same = all(proof.same for proof in self.proofs)
+        return same and not self.proof_failed and not self.results["failures"]
 
 
 def compare(
@@ -32,59 +49,91 @@ def compare(
     progress: Progress | None = None,
     proof_steps: int = 0,
     tensorboard: bool = False,
-) -> tuple[Results, Path]:
-    """Train every backend in its own process, one after the other; returns results and folder.
+) -> Compared:
+    """Train every backend in its own process, one after the other, and compare what comes out.
 
     With `repeats` every backend trains again with the next seeds, the backends taking turns, so
     that a machine that slows down slows all of them. A backend that fails is in `failures`; if all
     fail, no run is left. NumPy stays on the CPU beside others on a GPU. `proof_steps` is how many
     updates the proof at the end follows; 0 leaves it away. With `tensorboard` (whose package must
     be there) each training writes its events too.
+
+    The run is there when its training is whole. The proof and the report come after: whatever
+    happens to them, `lockstep report` can draw it.
     """
     progress = progress or Progress.quiet()
+    with progress:
+        run = _trained(recipe, backends, data, out, name, device, repeats, progress, tensorboard)
+        final = out / name
+        try:
+            proofs, why = _prove(run, recipe, data, proof_steps, device, progress)
+            if proofs or why:
+                content = {"proofs": [proof.to_dict() for proof in proofs], "failed": why}
+                results.write_json(final / "proof.json", content, indent=None)
+            progress.note("Drawing the report …")
+            from .report import evidence, page
+
+            page.write(evidence.load([final]), final)
+        except BaseException:
+            print(f"The training is kept; `lockstep report {final}` draws it.", file=sys.stderr)
+            raise
+    return Compared(run, final, proofs, why)
+
+
+def _trained(
+    recipe: Recipe,
+    backends: tuple[str, ...],
+    data: Dataset,
+    out: Path,
+    name: str,
+    device: str,
+    repeats: int,
+    progress: Progress,
+    tensorboard: bool,
+) -> Results:
+    """The run as it lies under its name when this returns: all but the proof and the report."""
     with results.new_run(out, name) as folder:
+        found, failures = _train(
+            recipe, backends, data, folder, device, repeats, progress, tensorboard
+        )
+        measured = {b: _combine(runs) for b, runs in found.items() if b not in failures}
         scratch = folder / "scratch"
-        scratch.mkdir()
-        with progress:
-            found, failures = _train(
-                recipe, backends, data, folder, device, repeats, progress, tensorboard
-            )
-            measured = {b: _combine(runs) for b, runs in found.items() if b not in failures}
-            others = tuple(b for b in measured if b != REFERENCE)
-            if others:
-                progress.note("Holding the weights after the first epoch against NumPy's …")
-                _measure_differences(measured, recipe, data, scratch)
-            if others and proof_steps:
-                progress.note("Proving that every step is NumPy's …")
-                proofs = _prove(recipe, others, data, proof_steps, device, progress)
-                results.write_json(folder / "proof.json", proofs, indent=None)
+        if set(measured) - {REFERENCE}:
+            progress.note("Holding the weights after the first epoch against NumPy's …")
+            _measure_differences(measured, recipe, data, scratch)
         logits = {b: np.load(scratch / f"{b}.npy", allow_pickle=False) for b in measured}
         answers.save(folder / "answers.safetensors", answers.collect(data.test, logits))
         shutil.rmtree(scratch)
-        run: Results = {
-            "schema": results.SCHEMA,
-            "name": name,
-            "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-            "command": _command(),
-            "dataset": {
-                "name": data.name,
-                "title": data.title,
-                "classes": list(data.classes),
-                "train": len(data.train.labels),
-                "test": len(data.test.labels),
-                "sha256": data.sha256,
-            },
-            "recipe": recipe.to_dict(),
-            "environment": results.environment(),
-            "backends": measured,
-            "failures": failures,
-        }
+        run = _results(name, recipe, data, measured, failures)
         results.write_json(folder / "results.json", run)
-        from .report import evidence, page
+    return run
 
-        progress.note("Drawing the report …")
-        page.write(evidence.load([folder]), folder)
-    return run, out / name
+
+def _results(
+    name: str,
+    recipe: Recipe,
+    data: Dataset,
+    measured: dict[str, BackendResult],
+    failures: dict[str, str],
+) -> Results:
+    return {
+        "schema": results.SCHEMA,
+        "name": name,
+        "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": _command(),
+        "dataset": {
+            "name": data.name,
+            "title": data.title,
+            "classes": list(data.classes),
+            "train": len(data.train.labels),
+            "test": len(data.test.labels),
+            "sha256": data.sha256,
+        },
+        "recipe": recipe.to_dict(),
+        "environment": results.environment(),
+        "backends": measured,
+        "failures": failures,
+    }
 
 
 def _train(
@@ -100,6 +149,7 @@ def _train(
     """Every backend's results, seed after seed, and why a backend failed; raises if all did."""
     found: dict[str, list[BackendResult]] = {backend: [] for backend in backends}
     failures: dict[str, worker.WorkerFailed] = {}
+    (folder / "scratch").mkdir()
     for repeat in range(repeats):
         seeded = dataclasses.replace(recipe, seed=recipe.seed + repeat)
         for backend in (b for b in backends if b not in failures):
@@ -122,30 +172,31 @@ def _train(
 
 
 def _prove(
+    run: Results,
     recipe: Recipe,
-    backends: tuple[str, ...],
     data: Dataset,
     steps: int,
     device: str,
     progress: Progress,
-) -> dict:
-    """The recipe's own precision step by step, and float64 freely, as `results` keeps them.
-
-    A proof that cannot be made is said, and loses nobody the training that came before it.
-    """
+) -> tuple[list[Proof], str | None]:
+    """The recipe's own precision step by step, and float64 freely; or why there is no proof."""
+    others = tuple(backend for backend in run["backends"] if backend != REFERENCE)
+    if not (others and steps):
+        return [], None
 
     def tell(backend: str, event: dict) -> None:
         progress.compared(f"{backend}, {event['title']}", event["step"], steps)
 
-    control = dataclasses.replace(recipe, dtype="float64")
-    trials = [(control, ("free",))]
+    progress.note("Proving that every step is NumPy's …")
+    exact = "auto" if device == "mps" else device  # Metal has no float64
+    control = verify.Trial(dataclasses.replace(recipe, dtype="float64"), ("free",), exact)
+    trials = [control]
     if recipe.dtype != "float64":
-        trials = [(recipe, ("synced",)), *trials]
+        trials = [verify.Trial(recipe, ("synced",), device), control]
     try:
-        proofs = verify.prove(trials, backends, data, steps, device=device, tell=tell)
+        return verify.prove(trials, others, data, steps, tell=tell), None
     except LockstepError as error:
-        return {"proofs": [], "failed": str(error)}
-    return {"proofs": [proof.to_dict() for proof in proofs], "failed": None}
+        return [], str(error)
 
 
 def _job(

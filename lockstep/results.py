@@ -82,6 +82,11 @@ class BackendResult(TypedDict):
     """With --repeats: the same for every seed, this one (the first) included."""
 
 
+def runs_of(result: BackendResult) -> list[BackendResult]:
+    """One result for each seed."""
+    return result.get("repeats", [result])
+
+
 class DatasetInfo(TypedDict):
     """Which data: the title that labels everything, and each file's hash."""
 
@@ -237,25 +242,30 @@ def new_run(out: Path, name: str) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_json(path: Path, content: object, indent: int | None = 1) -> None:
-    """Write readable JSON; NaN, which JSON has not, is refused."""
-    text = json.dumps(content, indent=indent, allow_nan=False, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
-
-
-def save_weights(path: Path, weights: Weights, recipe: Recipe) -> None:
-    """Write weights with their recipe as one safetensors file, whole or not at all."""
-    from safetensors.numpy import save_file
-
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Write a file that nobody ever sees half; its folder is made if need be."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(weights, partial, {"recipe": json.dumps(recipe.to_dict())})
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
         partial.replace(path)
     except OSError as error:
         raise LockstepError(f"Cannot write {path}: {reason(error)}.") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: object, indent: int | None = 1) -> None:
+    """Write readable JSON; NaN, which JSON has not, is refused."""
+    text = json.dumps(content, indent=indent, allow_nan=False, ensure_ascii=False)
+    write_whole(path, text + "\n")
+
+
+def save_weights(path: Path, weights: Weights, recipe: Recipe) -> None:
+    """Write weights with their recipe as one safetensors file, whole or not at all."""
+    from safetensors.numpy import save
+
+    write_whole(path, save(weights, {"recipe": json.dumps(recipe.to_dict())}))
 
 
 def load_weights(path: Path) -> tuple[Weights, Recipe]:

@@ -67,7 +67,7 @@ def proof(backends, dtype="float64", view="free", planted=None) -> verify.Proof:
             differences[planted[1] - 1, planted[2]] = planted[3]
         undecided = np.arange(30) == 6 if view == "synced" else np.zeros(30, bool)
         about = (backend, f"{backend} 1.0", "cpu", "torch", view)
-        bounds = verify.tolerances(dtype, view, None)
+        bounds = verify.tolerances(recipe, view)
         comparisons.append(verify.Comparison(*about, names, differences, undecided, bounds))
     return verify.Proof(recipe, "MNIST", 30, "c" * 64, "d" * 64, comparisons, {})
 
@@ -80,20 +80,31 @@ def logits_of(labels, wrong, sure=4.0):
     return sure * np.eye(10, dtype=np.float32)[answered]
 
 
-def write(folder, test: Split, wrong, name="run", seeds=1, title="MNIST", planted=None):
+def write(
+    folder,
+    test: Split,
+    wrong,
+    name="run",
+    seeds=1,
+    title="MNIST",
+    planted=None,
+    recipe=RECIPE,
+    first_seed=0,
+    start="a",
+):
     """Write a run's files; `wrong` says per backend which test images it answers how.
 
-    With `seeds` the later ones are 0.1 points better for every seed. Returns the folder.
+    With `seeds` the later ones are 0.1 points better for every seed. `start` makes the hash of the
+    first weights. Returns the folder.
     """
     labels = test.labels
     logits = {backend: logits_of(labels, mistakes) for backend, mistakes in wrong.items()}
     backends = {}
     for backend, values in logits.items():
-        found = result(labels, values)
-        if seeds > 1:
-            later = [result(labels, values, seed, 0.1 * seed) for seed in range(1, seeds)]
-            found["repeats"] = [found.copy(), *later]
-        backends[backend] = found
+        every = [result(labels, values, first_seed + i, 0.1 * i) for i in range(seeds)]
+        for found in every:
+            found["initial_weights_sha256"] = start * 64
+        backends[backend] = every[0] | ({"repeats": every} if seeds > 1 else {})
     run: results.Results = {
         "schema": results.SCHEMA,
         "name": name,
@@ -107,7 +118,7 @@ def write(folder, test: Split, wrong, name="run", seeds=1, title="MNIST", plante
             "test": len(labels),
             "sha256": {},
         },
-        "recipe": RECIPE.to_dict(),
+        "recipe": recipe.to_dict(),
         "environment": {"python": "3", "processor": "a", "cores": 2},
         "backends": backends,
         "failures": {},
@@ -115,9 +126,9 @@ def write(folder, test: Split, wrong, name="run", seeds=1, title="MNIST", plante
     folder.mkdir(parents=True, exist_ok=True)
     results.write_json(folder / "results.json", run)
     answers.save(folder / "answers.safetensors", answers.collect(test, logits))
-    weights = RECIPE.initial_weights()
+    weights = recipe.initial_weights()
     for backend in backends:
-        results.save_weights(folder / "weights" / f"{backend}.safetensors", weights, RECIPE)
+        results.save_weights(folder / "weights" / f"{backend}.safetensors", weights, recipe)
     others = [backend for backend in backends if backend != "numpy"]
     proofs = [proof(others, "float32", "synced"), proof(others, planted=planted)]
     content = {"proofs": [p.to_dict() for p in proofs], "failed": None}

@@ -23,7 +23,10 @@ def everybody():
 
 @pytest.fixture(scope="module")
 def default_run(mnist, everybody, tmp_path_factory):
-    run, _ = compare.compare(Recipe(), everybody, mnist, tmp_path_factory.mktemp("runs"), "r")
+    out = tmp_path_factory.mktemp("runs")
+    run = compare.compare(Recipe(), everybody, mnist, out, "r", proof_steps=20)
+    assert run.well
+    run = run.results
     assert run["failures"] == {}
     return run
 
@@ -40,7 +43,7 @@ def test_any_two_backends_are_within_0_3_points(default_run):
 
 def test_float64_gradient_descent_loses_alike_for_two_epochs(mnist, everybody, tmp_path):
     recipe = Recipe(optimizer="sgd", dtype="float64", epochs=2)
-    run, _ = compare.compare(recipe, everybody, mnist, tmp_path, "r")
+    run = compare.compare(recipe, everybody, mnist, tmp_path, "r").results
     histories = {name: result["history"] for name, result in run["backends"].items()}
     for name, history in histories.items():
         for ours, theirs in zip(histories["numpy"], history, strict=True):

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lockstep import answers, backend, metrics, results
+from lockstep import answers, backend, compare, metrics, results, verify
+from lockstep.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--dataset", "digits", "--hidden", "16", "--epochs", "2"]
@@ -144,6 +145,54 @@ def test_a_backend_that_fails_is_reported_and_the_others_go_on(tmp_path):
     assert "torch failed: ImportError: libtorch.so is missing" in done.stderr
     run = results.load(tmp_path / "runs" / "r")
     assert list(run["backends"]) == ["numpy"] and list(run["failures"]) == ["torch"]
+
+
+FASTER = "network.rates = lambda self, n, r, rates=network.rates: 1.5 * rates(self, n, r)"
+
+
+@pytest.mark.parametrize(
+    ("planted", "words"),
+    [
+        (FASTER, "Not the same: torch"),
+        ("1 / 0", "there is no proof: torch failed: ZeroDivisionError"),
+        ("pass", ""),
+    ],
+)
+def test_a_run_whose_proof_fails_is_kept_and_ends_with_1(tmp_path, planted, words):
+    """The bug is planted in the proof's worker alone, by Python's own start-up file."""
+    (tmp_path / "sitecustomize.py").write_text(
+        f"""
+import sys
+if "lockstep.worker" in sys.orig_argv:
+    from lockstep import verify
+    work = verify.work
+    def spoilt(job, network, data, tell):
+        {planted}
+        return work(job, network, data, tell)
+    verify.work = spoilt
+"""
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = lockstep(
+        "compare", *SMALL, "--backends", "numpy,torch", "--name", "r", "--proof", "3",
+        cwd=tmp_path, PYTHONPATH=path,
+    )  # fmt: skip
+    assert done.returncode == (1 if words else 0), done.stderr
+    assert words in done.stderr and bool(words) == bool(done.stderr)
+    assert (tmp_path / "runs" / "r" / "report.html").is_file()
+
+
+def test_what_comes_after_the_training_cannot_take_it_away(digits, tmp_path, monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verify, "prove", interrupted)
+    recipe = Recipe(hidden=(8,), epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        compare.compare(recipe, ("numpy", "torch"), digits, tmp_path, "r", proof_steps=5)
+    assert results.load(tmp_path / "r")["backends"].keys() == {"numpy", "torch"}
+    assert "The training is kept; `lockstep report" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*scratch*")) and not list(tmp_path.rglob("*partial*"))
 
 
 def test_the_template_is_right_and_a_missing_mean_is_told(tmp_path):

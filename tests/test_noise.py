@@ -38,4 +38,4 @@ def test_chance_is_seldom_called_an_effect():
     words = [
         verdict(list(rng.normal(0, 0.15, 3)), tuple(rng.normal(97, 0.15, 3))) for _ in range(1000)
     ]
-    assert words.count("effect") <= 50
+    assert words.count("effect") <= 35  # the interval alone: 51

@@ -12,6 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from conftest import absent
 from playwright.sync_api import Error, Page, expect, sync_playwright
 
+from lockstep.recipe import Recipe
 from lockstep.report import evidence, page
 
 PARTS = ["learning", "same", "cost", "confusion", "digits", "weights", "code", "origin"]
@@ -137,22 +138,33 @@ def test_a_difference_shows_the_digits_in_one_and_not_in_the_other(run, opened, 
     assert labels == ["test image 8"]
 
 
-def test_keys_walk_through_a_matrix_that_is_one_tab_stop(run, opened, digits):
+def test_keys_walk_through_a_matrix_that_is_one_tab_stop(run, opened):
     shown = opened(run)
     stops = shown.locator("[data-matrix='0'] td button[tabindex='0']")
     assert stops.count() == 1
-    stops.focus()
-    first = shown.evaluate("document.activeElement.parentElement.dataset.true")
-    shown.keyboard.press("ArrowDown")
-    shown.keyboard.press("ArrowUp")
-    assert shown.evaluate("document.activeElement.parentElement.dataset.true") == first
-    for _ in range(9):
-        before = shown.evaluate("document.activeElement.getAttribute('aria-label')")
-        shown.keyboard.press("ArrowRight")
-        shown.keyboard.press("ArrowDown")
+    place = """() => {
+        const cell = document.activeElement.parentElement.dataset;
+        return [Number(cell.true), Number(cell.answer)];
+    }"""
+    shown.locator("[data-matrix='0'] td[data-true='0'][data-answer='0'] button").focus()
+    counts = {
+        (int(cell.get_attribute("data-true")), int(cell.get_attribute("data-answer")))
+        for cell in shown.locator("[data-matrix='0'] td[data-count]").all()
+    }
+    assert shown.evaluate(place) == [0, 0]
+    # Every class has right answers; image 3 gives one cell beside the diagonal to walk to.
+    aside = next(cell for cell in counts if cell[0] != cell[1])
+    shown.locator(
+        f"[data-matrix='0'] td[data-true='{aside[0]}'][data-answer='{aside[0]}'] button"
+    ).focus()
+    shown.keyboard.press("ArrowRight" if aside[1] > aside[0] else "ArrowLeft")
+    assert shown.evaluate(place) == list(aside)
+    shown.keyboard.press("ArrowDown" if aside[1] > aside[0] else "ArrowUp")
+    assert shown.evaluate(place) == [aside[1], aside[1]]
+    assert stops.count() == 1  # and it is where we are
+    assert stops.evaluate("stop => stop === document.activeElement")
     shown.keyboard.press("Enter")
-    expect(shown.locator("#cell h3")).to_contain_text("answered")
-    assert stops.count() == 1 and before
+    expect(shown.locator("#cell h3")).to_contain_text(f"True {aside[1]}, answered {aside[1]}")
 
 
 def test_the_matrix_of_another_backend_can_be_chosen(run, opened):
@@ -298,3 +310,43 @@ def test_a_planted_difference_is_told_and_marked(digits, tmp_path, opened):
     expect(figure.locator("svg")).to_contain_text("first: step 12")
     assert figure.locator("td", has_text="NO").count() == 1
     expect(shown.locator(".tile").nth(2)).to_contain_text("1.0e-03")
+
+
+def test_several_runs_are_told_apart_and_nothing_is_said_of_all(digits, tmp_path, opened):
+    """Two runs that share neither recipe, nor seeds, nor first weights."""
+    one = runs.write(tmp_path / "a", digits.test, {"numpy": {3: 0}, "torch": {}}, "a", seeds=2)
+    other = runs.write(
+        tmp_path / "b", digits.test, {"torch": {5: 1, 6: 1}}, "b $x$ 日本", seeds=2, first_seed=7,
+        recipe=Recipe(hidden=(16,), optimizer="sgd", epochs=3), start="e",
+    )  # fmt: skip
+    both = tmp_path / "both"
+    shown = opened(page.write(evidence.load([one, other]), both))
+    learning = shown.locator("#learning .lead")
+    expect(learning).to_contain_text("Whether a difference of torch · b $x$ 日本 from numpy · a")
+    same = shown.locator("#same")
+    expect(same).to_contain_text("the first weights of a")
+    expect(same).to_contain_text("e" * 64)
+    expect(shown.locator("#weights")).not_to_contain_text("started alike")
+    assert shown.locator("#same figure").count() == 4
+    row = "table.differences[data-backend='2'] td[data-count]"
+    for cell in shown.locator(row).all():
+        cell.locator("button").click()
+        expect(shown.locator("#cell h3")).to_contain_text("shown")
+        assert shown.locator("#cell .strip button").count() > 0
+    assert Axe().run(shown).violations_count == 0
+
+
+def test_a_different_start_is_told(digits, tmp_path, opened):
+    folder = runs.write(tmp_path / "run", digits.test, {"numpy": {}, "torch": {}})
+    found = evidence.load([folder])
+    found.results["backends"]["torch"]["batch_order_sha256"] = "f" * 64
+    shown = opened(page.write(found, folder))
+    expect(shown.locator("#same")).to_contain_text("not the same: torch " + "f" * 64)
+
+
+def test_a_proof_that_failed_is_told(digits, tmp_path, opened):
+    folder = runs.write(tmp_path / "run", digits.test, {"torch": {}})
+    (folder / "proof.json").write_text('{"proofs": [], "failed": "torch <b>broke</b>"}')
+    shown = opened(page.write(evidence.load([folder]), folder))
+    expect(shown.locator("#same .alarm")).to_have_text("There is no proof: torch <b>broke</b>")
+    expect(shown.locator(".tile").nth(2)).to_contain_text("the proof in float64 failed")

@@ -167,6 +167,27 @@ def test_several_runs_are_one_comparison(folder, digits, tmp_path):
     assert "numpy · other minus numpy · run" in html and "torch · run beside NumPy" in html
 
 
+def test_what_every_run_kept_is_shown_side_by_side(digits, tmp_path):
+    """A digit of the second run is not lost behind those of the first."""
+    wrong = {i: (int(digits.test.labels[i]) + 1) % 10 for i in range(200)}
+    one = runs.write(tmp_path / "a", digits.test, {"numpy": wrong}, "a")
+    other = runs.write(tmp_path / "b", digits.test, {"numpy": {300: 1, 301: 2}}, "b")
+    both = evidence.load([one, other])
+    assert {300, 301} <= {int(index) for index in both.answers.shown}
+
+
+def test_names_that_look_alike_as_files_keep_their_figures(digits, tmp_path):
+    folders = [
+        runs.write(tmp_path / str(i), digits.test, {"numpy": {}, "torch": {}}, name)
+        for i, name in enumerate(["日本", "中国"])
+    ]
+    drawn = list(page.exhibits(evidence.load(folders)))
+    names = [exhibit.name for exhibit in drawn]
+    assert len(names) == len(set(names))
+    assert sum(name.startswith("confusion-numpy") for name in names) == 2
+    assert sum(name.startswith("parity-torch") for name in names) == 4
+
+
 def test_two_runs_of_one_name_are_told_apart(folder, digits, tmp_path):
     other = runs.write(tmp_path / "run", digits.test, {"numpy": {}}, name="run")
     names = list(evidence.load([folder, other]).results["backends"])
@@ -200,8 +221,11 @@ def test_mean_and_deviation_by_hand():
 @pytest.mark.parametrize(
     ("accuracies", "words"),
     [
-        ({"numpy": [97.0], "torch": [97.5]}, "nobody can tell whether a difference"),
-        ({"numpy": [97.0, 97.1, 97.2], "torch": [97.0, 97.1, 97.2]}, "are the same, in each of 3"),
+        ({"numpy": [97.0], "torch": [97.5]}, "nobody can tell: it takes two seeds"),
+        (
+            {"numpy": [97.0, 97.1, 97.2], "torch": [97.0, 97.1, 97.2]},
+            "of numpy and torch are the same, in each of 3",
+        ),
         ({"numpy": [97.0, 97.2, 97.4], "torch": [97.1, 97.1, 97.4]}, "No difference in test accur"),
         # 1.1, 1.0, 0.9: 1.0 ± 4.30 · 0.1 / √3 = 0.25
         (
@@ -209,6 +233,11 @@ def test_mean_and_deviation_by_hand():
             "More than chance, over 3 seeds: torch is +1.00 points from numpy (95 % interval ± 0.2",
         ),
         ({"numpy": [97.0]}, ""),
+        # a backend with a single seed is not passed over in silence
+        (
+            {"numpy": [97.0, 97.1], "torch": [97.0, 97.1], "jax": [10.0]},
+            "of numpy and torch are the same, in each of 2 seeds. Whether a difference of jax from",
+        ),
     ],
 )
 def test_the_sentence_about_chance_by_hand(accuracies, words):
@@ -289,7 +318,7 @@ a docstring"""
 
 
 @pytest.mark.parametrize("name", backend.names())
-def test_the_code_shown_is_the_code_that_runs(name):
+def test_the_code_shown_is_in_the_file_that_it_names(name):
     shown = sources.approach(name, Recipe())
     assert shown.hides and shown.lines > 10
     for listing in shown.listings:
@@ -380,6 +409,44 @@ def test_an_inline_figure_is_well_formed_and_takes_the_pages_colours():
     assert not colours & set(figures.style.THEME), colours
     said = "".join(root.itertext())
     assert "A <title> & more" in said and "Loss on x & <y>" in said
+
+
+def test_an_inline_figure_keeps_every_word_of_the_file():
+    """Coordinates are rounded, ticks and names are not; and no name is a formula."""
+    histories = {"numpy · lr0.00125": history(0.90125), "a$\\frac$ 0.98765": history(0.9025)}
+    figure = figures.accuracy_against_epoch(histories, "x 1.23456")
+    inline = figures.inline_svg(figure, "n", "t", "d")
+
+    def words(svg):
+        return [e.text for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("text")]
+
+    found = words(inline)
+    assert found == words(figures.style.svg(figure))
+    assert "numpy · lr0.00125" in found and "a$\\frac$ 0.98765" in found
+
+
+def test_one_epoch_is_a_point_for_each_set():
+    one = {name: history(0.9)[:1] for name in ("a", "b")}
+    curves, beneath = figures.loss_against_epoch(one, "x").axes
+    assert all(line.get_marker() == "o" for line in curves.lines)
+    assert all(line.get_marker() in "so" for line in beneath.lines)
+
+
+def test_the_line_is_the_median_of_the_sums():
+    """(1, 5), (2, 1), (9, 1): the medians of the parts are 2 and 1, that of the sums is 6."""
+    seeds = [
+        {"train_seconds": 1.0, "peak_rss_bytes": 1, "import_seconds": a, "compile_seconds": b}
+        for a, b in ((1.0, 5.0), (2.0, 1.0), (9.0, 1.0))
+    ]
+    figure = figures.time_and_memory({"a": seeds[0] | {"repeats": seeds}}, "x")
+    assert [text.get_text() for text in figure.axes[1].texts] == ["6.00"]
+
+
+def test_what_is_no_number_is_not_drawn_as_0():
+    proof = runs.proof(["torch"], planted=("torch", 12, 3, np.nan))
+    picture = figures.parity(proof.comparisons[0], "float64").axes[0].images[0]
+    shown = picture.get_array()
+    assert shown[3, 11] > picture.norm.vmax  # red, which the colour bar explains
 
 
 def test_parity_marks_the_first_number_out_of_tolerance():

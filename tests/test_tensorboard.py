@@ -320,10 +320,10 @@ def test_a_backend_that_fails_leaves_no_events(tmp_path, monkeypatch, digits):
 
     really_run = worker.run
     monkeypatch.setattr(worker, "run", run)
-    _, folder = compare.compare(
+    compared = compare.compare(
         RECIPE, ("numpy", "torch"), digits, tmp_path / "runs", "r", tensorboard=True
     )
-    assert [path.name for path in (folder / "tensorboard").iterdir()] == ["numpy"]
+    assert [path.name for path in (compared.folder / "tensorboard").iterdir()] == ["numpy"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no signal to another process")

@@ -23,7 +23,7 @@ def batches(recipe, digits, steps):
 def compare(network, recipe, digits, view, steps=6):
     reference = ByHand(recipe, recipe.initial_weights())
     found = verify.beside(network, reference, batches(recipe, digits, steps), view)
-    bounds = verify.tolerances(recipe.dtype, view, None)
+    bounds = verify.tolerances(recipe, view)
     return Comparison("own", "1", "cpu", "torch", view, *found, bounds)
 
 
@@ -107,7 +107,7 @@ def test_a_relu_on_its_kink_is_shown_and_not_judged(digits):
     planted = Planted(recipe, weights)
     planted.where, planted.at = "gradient dense0.weight", 1
     found = verify.beside(planted, reference, [(steps[0][0][:1], steps[0][1][:1], 0.1)], "synced")
-    bounds = verify.tolerances("float32", "synced", 0.0)
+    bounds = verify.tolerances(Recipe(), "synced", 0.0)
     comparison = Comparison("own", "1", "cpu", "torch", "synced", *found, bounds)
     assert comparison.undecided.tolist() == [True] and comparison.differences.max() > 0
     assert comparison.same and comparison.worst() == 0
@@ -116,7 +116,7 @@ def test_a_relu_on_its_kink_is_shown_and_not_judged(digits):
 
 def test_a_proof_that_judged_nothing_proves_nothing():
     column = [["loss", "gradient dense0.bias"], np.array([[0.0, 5.0]]), np.array([True])]
-    bounds = verify.tolerances("float32", "synced", None)
+    bounds = verify.tolerances(Recipe(), "synced")
     comparison = Comparison("torch", "1", "cpu", "torch", "synced", *column, bounds)
     assert comparison.same and not comparison.judged
     proof = verify.Proof(SMALL, "digits", 1, "", "", [comparison], {})
@@ -126,7 +126,7 @@ def test_a_proof_that_judged_nothing_proves_nothing():
 
 def test_a_wrong_loss_on_a_kink_is_still_wrong():
     column = [["loss", "gradient dense0.bias"], np.array([[0.1, 5.0]]), np.array([True])]
-    bounds = verify.tolerances("float32", "synced", None)
+    bounds = verify.tolerances(Recipe(), "synced")
     comparison = Comparison("torch", "1", "cpu", "torch", "synced", *column, bounds)
     assert comparison.first == (1, "loss", 0.1)
 

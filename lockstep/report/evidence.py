@@ -107,12 +107,7 @@ def _side_by_side(found: list[Evidence]) -> Evidence:
         "failures": failures,
     }
     why = " ".join(filter(None, (evidence.proof_failed for evidence in found))) or None
-    images = np.concatenate([evidence.answers.images for evidence in found])
-    shown, places = np.unique(
-        np.concatenate([evidence.answers.shown for evidence in found]), return_index=True
-    )
-    order = np.argsort(places)[: answers.MOST]  # those most worth a look stay first
-    seen = Answers(first.answers.labels, logits, shown[order], images[places[order]])
+    seen = _shown_side_by_side(first.answers.labels, logits, [e.answers for e in found])
     return Evidence(together, seen, proofs, why, layers, [e.results for e in found])
 
 
@@ -120,12 +115,27 @@ def _labelled(proof: Proof, run: str) -> Proof:
     comparisons = [
         dataclasses.replace(c, backend=f"{c.backend}{BETWEEN}{run}") for c in proof.comparisons
     ]
-    return proof._replace(comparisons=comparisons)
+    failures = {f"{backend}{BETWEEN}{run}": why for backend, why in proof.failures.items()}
+    return proof._replace(comparisons=comparisons, failures=failures)
+
+
+def _shown_side_by_side(
+    labels: np.ndarray, logits: dict[str, np.ndarray], found: list[Answers]
+) -> Answers:
+    """The digits that any run kept, those first that are most worth a look among all of them."""
+    images = {
+        int(index): image
+        for seen in found
+        for index, image in zip(seen.shown, seen.images, strict=True)
+    }
+    shown = [i for i in answers.worth_showing(labels, logits, len(labels)) if int(i) in images]
+    shown = shown[: answers.MOST]
+    pictures = [images[int(index)] for index in shown]
+    return Answers(labels, logits, np.array(shown), np.array(pictures))
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """The names, numbered where one comes twice."""
-    return [
-        f"{name} ({place})" if names.count(name) > 1 else name
-        for place, name in enumerate(names, start=1)
-    ]
+    """The names; all are numbered, by the run's place, where one comes twice."""
+    if len(set(names)) == len(names):
+        return names
+    return [f"{name} ({place})" for place, name in enumerate(names, start=1)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -35,12 +36,16 @@ class Exhibit(NamedTuple):
 
 def exhibits(evidence: Evidence) -> Iterator[Exhibit]:
     """Every figure of a report, in the order of the page."""
-    yield from _learning(evidence)
-    yield from _parity(evidence)
-    yield _costs(evidence)
-    yield from _confusion(evidence)
-    yield from _galleries(evidence)
-    yield _first_layer(evidence)
+    return _distinct(
+        itertools.chain(
+            _learning(evidence),
+            _parity(evidence),
+            [_costs(evidence)],
+            _confusion(evidence),
+            _galleries(evidence),
+            [_first_layer(evidence)],
+        )
+    )
 
 
 def slug(words: str) -> str:
@@ -48,13 +53,23 @@ def slug(words: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-").lower() or "x"
 
 
+def _distinct(found: Iterable[Exhibit]) -> Iterator[Exhibit]:
+    """The same exhibits; where two names became one file's name, the later one is numbered."""
+    seen: dict[str, int] = {}
+    for exhibit in found:
+        seen[exhibit.name] = count = seen.get(exhibit.name, 0) + 1
+        yield exhibit if count == 1 else exhibit._replace(name=f"{exhibit.name}--{count}")
+
+
 def _learning(evidence: Evidence) -> Iterator[Exhibit]:
     run = evidence.results
     title = run["dataset"]["title"]
     histories = {name: result["history"] for name, result in run["backends"].items()}
     several = len(histories) > 1
-    beneath = " Beneath, on a logarithmic scale: the largest gap between any two (0 is at 1e-8)."
-    beneath *= several
+    beneath = (
+        " Beneath: the largest gap between any two, on a logarithmic scale; what is less than "
+    )
+    beneath = f"{beneath}1e-8 is drawn there." * several
     yield Exhibit(
         "loss",
         figures.loss_against_epoch(histories, title),
@@ -85,7 +100,9 @@ def _learning(evidence: Evidence) -> Iterator[Exhibit]:
 def _gaps(histories) -> Table:
     keys = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
     found = [gap(histories, key) for key in keys]
-    columns = [Column(key.replace("_", " "), "{:.2e}".format) for key in keys]
+    units = {"loss": "nats", "accuracy": "share"}
+    titles = [f"{key.replace('_', ' ')} ({units[key.split('_')[1]]})" for key in keys]
+    columns = [Column(title, "{:.2e}".format) for title in titles]
     rows = [(epoch, *map(float, row)) for epoch, row in enumerate(zip(*found, strict=True), 1)]
     return Table("gaps", "Largest gap between any two backends", [Column("epoch"), *columns], rows)
 
@@ -184,8 +201,8 @@ def galleries(evidence: Evidence) -> list[Gallery]:
     found = []
     if len(classes) > 1:
         found.append(("disagreements", "They disagree", split, DISAGREED))
-    together = "All of them are wrong" if len(classes) > 1 else "It is wrong"
-    found.append(("worst", f"{together}, and surest of it", worst, WORST))
+    title = "All of them are wrong" if len(classes) > 1 else "It is wrong"
+    found.append(("worst", f"{title}; first what they give the truth least", worst, WORST))
     return [
         _gallery(evidence, name, title, [i for i in indices if i in kept][:most], len(indices))
         for name, title, indices, most in found
@@ -230,13 +247,15 @@ def _first_layer(evidence: Evidence) -> Exhibit:
     fewest = min(matrix.shape[1] for matrix in layers.values())
     size = np.linalg.norm(first[:, :fewest], axis=0)
     units = sorted(int(unit) for unit in np.argsort(-size, kind="stable")[:UNITS])
-    same = " The same unit of each started alike." if len(layers) > 1 else ""
+    starts = {r["initial_weights_sha256"] for r in evidence.results["backends"].values()}
+    same = " The same unit of each started alike." * (len(layers) > 1 and len(starts) == 1)
+    what = "hidden units" if evidence.results["recipe"]["hidden"] else "classes"
     return Exhibit(
         "first-layer",
-        figures.first_layer(layers, "What hidden units look for", units),
+        figures.first_layer(layers, f"What {what} look for", units),
         "First-layer weights as pictures",
-        f"The {len(units)} hidden units with the largest weights, as 28 × 28 pictures: ink where "
-        f"it is red raises the unit's input, where it is blue lowers it.{same}",
+        f"The {what} with the largest weights, as 28 × 28 pictures: ink where it is red raises "
+        f"the unit's input, where it is blue lowers it.{same}",
         Table(
             "units",
             "Length of each unit's weight vector",

@@ -61,10 +61,10 @@ function sentence(cell, shown) {
   const [is, says] = [classes[cell.true], classes[cell.answer]];
   const whom = backends[cell.backend];
   if (cell.difference) {
-    return `True ${is}, answered ${says} by ${whom} or by ${backends[0]}, not by both: ${shown}`;
+    return `True ${is}, answered ${says} by ${whom} or by ${backends[0]}, not by both: `
+      + `${shown} shown`;
   }
-  const how = is === says ? `right, the ${shown} it is least sure of` : `${shown} shown`;
-  return `True ${is}, answered ${says} by ${whom}: ${cell.count}, ${how}`;
+  return `True ${is}, answered ${says} by ${whom}: ${cell.count}, ${shown} shown`;
 }
 
 function showCell(cell) {
@@ -105,6 +105,9 @@ for (const table of document.querySelectorAll("table.matrix")) {
     cells.push(button);
   }
   table.addEventListener("keydown", (event) => walk(event, own));
+  table.addEventListener("focusin", (event) => {
+    for (const button of own) button.tabIndex = button === event.target ? 0 : -1;
+  });
 }
 
 function walk(event, own) {
@@ -121,8 +124,6 @@ function walk(event, own) {
     .filter(([, forward, aside]) => forward > 0 && aside === 0)
     .sort((a, b) => a[1] - b[1]);
   if (!ahead.length) return;
-  event.target.tabIndex = -1;
-  ahead[0][0].tabIndex = 0;
   ahead[0][0].focus();
 }
 

@@ -9,7 +9,6 @@ import base64
 import hashlib
 import io
 import json
-import os
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +17,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ..recipe import from_dict
+from ..results import runs_of, write_whole
 from ..verify import verdict
 from . import figures, summary
 from .evidence import Evidence
@@ -35,22 +35,11 @@ def write(evidence: Evidence, folder: Path) -> Path:
     drawn = list(exhibits(evidence))
     for exhibit in drawn:
         figures.save(exhibit.figure, folder / "figures" / exhibit.name)
-    (folder / "tables").mkdir(exist_ok=True)
     for table in tables(evidence, drawn):
-        _whole(folder / "tables" / f"{table.name}.csv", table.csv())
+        write_whole(folder / "tables" / f"{table.name}.csv", table.csv())
     path = folder / "report.html"
-    _whole(path, page(evidence, drawn))
+    write_whole(path, page(evidence, drawn))
     return path
-
-
-def _whole(path: Path, text: str) -> None:
-    """Write a file that is never seen half."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def tables(evidence: Evidence, drawn: list[Exhibit]) -> list[Table]:
@@ -107,6 +96,7 @@ def page(evidence: Evidence, drawn: list[Exhibit]) -> str:
         summary=summary,
         largest=summary.largest_difference(evidence.proofs),
         verdict=verdict,
+        others=any(evidence.backend_of(label) != "numpy" for label in run["backends"]),
         noise=summary.noise_sentence(run),
         matrices=matrices,
         differences={n: m - first for n, m in list(matrices.items())[1:]},
@@ -190,7 +180,7 @@ def _provenance(evidence: Evidence) -> str:
         | {
             "backends": {
                 name: {key: result.get(key) for key in keys}
-                | {"seeds": [seed["seed"] for seed in summary.runs_of(result)]}
+                | {"seeds": [seed["seed"] for seed in runs_of(result)]}
                 for name, result in run["backends"].items()
             }
         }

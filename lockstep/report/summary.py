@@ -10,7 +10,7 @@ import numpy as np
 from .. import noise
 from ..answers import Answers
 from ..recipe import from_dict
-from ..results import BackendResult, Results
+from ..results import BackendResult, Results, runs_of
 from ..verify import Comparison, Proof
 from .sources import Approach
 from .table import Column, Table
@@ -33,11 +33,6 @@ FIGURES = {
     "peak_rss_bytes": "peak memory (bytes)",
 }
 """What is told of every run, with its heading."""
-
-
-def runs_of(result: BackendResult) -> list[BackendResult]:
-    """One result for each seed."""
-    return result.get("repeats", [result])
 
 
 def overview(results: Results) -> Table:
@@ -160,31 +155,41 @@ def _paired(first: BackendResult, other: BackendResult) -> list[float]:
 
 
 def noise_sentence(results: Results) -> str:
-    """Whether a difference in accuracy is more than chance; with one run: that nobody can tell."""
-    if len(results["backends"]) < 2:
+    """Whether a difference in accuracy is more than chance; or that nobody can tell."""
+    first, *others = results["backends"]
+    if not others:
         return ""
     rows = pairs(results).rows
-    if not rows:
-        return (
-            "With one run of each, nobody can tell whether a difference in accuracy is more than "
-            "chance: another seed changes it too. `--repeats 3` can tell."
+    compared = {row[0] for row in rows}
+    untold = [name for name in others if name not in compared]
+    said = [_said_of(rows)] if rows else []
+    if untold:
+        whom = "" if len(untold) == len(others) else f" of {', '.join(untold)}"
+        said.append(
+            f"Whether a difference{whom} from {first} is more than chance, nobody can tell: it "
+            "takes two seeds or more that both have trained from, such as --repeats 3 gives."
         )
+    return " ".join(said)
+
+
+def _said_of(rows: Sequence[Sequence]) -> str:
+    """One sentence about the pairs."""
     beyond = [row for row in rows if row[-1] == VERDICTS["effect"]]
     seeds = min(row[2] for row in rows)
-    if all(row[-1] == VERDICTS["none"] for row in rows):
-        return f"The test accuracies are the same, in each of {seeds} seeds."
-    if not beyond:
-        largest = max(rows, key=lambda row: abs(row[3]))
-        return (
-            f"No difference in test accuracy is more than chance: over {seeds} seeds the largest "
-            f"is {largest[0]}'s, {_signed(largest[3])} points from {largest[1]}'s (95 % interval "
-            f"± {largest[4]:.2f})."
+    if beyond:
+        said = "; ".join(
+            f"{name} is {_signed(mean)} points from {first} (95 % interval ± {half:.2f})"
+            for name, first, _, mean, half, _ in beyond
         )
-    said = "; ".join(
-        f"{name} is {_signed(mean)} points from {first} (95 % interval ± {half:.2f})"
-        for name, first, _, mean, half, _ in beyond
+        return f"More than chance, over {seeds} seeds: {said}."
+    whom = " and ".join([rows[0][1], *(row[0] for row in rows)])
+    if all(row[-1] == VERDICTS["none"] for row in rows):
+        return f"The test accuracies of {whom} are the same, in each of {seeds} seeds."
+    name, first, _, mean, half, _ = max(rows, key=lambda row: abs(row[3]))
+    return (
+        f"No difference in test accuracy is more than chance: over {seeds} seeds the largest is "
+        f"{name}'s, {_signed(mean)} points from {first}'s (95 % interval ± {half:.2f})."
     )
-    return f"More than chance, over {seeds} seeds: {said}."
 
 
 def _signed(value: float) -> str:
@@ -192,6 +197,25 @@ def _signed(value: float) -> str:
 
 
 # --- Whether they are the same --------------------------------------------------------------------
+
+STARTS = {
+    "initial_weights_sha256": "the first weights",
+    "batch_order_sha256": "the order of the batches",
+}
+
+
+def starts(runs: Sequence[Results]) -> list[tuple[str, bool, dict[str, str]]]:
+    """What each training hashed before it began: words, whether all of a run agree, and by whom.
+
+    Of the first seed; the seeds after it follow from it.
+    """
+    found = []
+    for run in runs:
+        where = f" of {run['name']}" if len(runs) > 1 else ""
+        for key, words in STARTS.items():
+            hashes = {name: result[key] for name, result in run["backends"].items()}  # type: ignore[literal-required]
+            found.append((f"{words}{where}", len(set(hashes.values())) == 1, hashes))
+    return found
 
 
 def largest_difference(proofs: Sequence[Proof]) -> tuple[float, Proof] | None:

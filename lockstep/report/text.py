@@ -50,6 +50,18 @@ def print_comparison(results: Results) -> None:
         console.print(f"[bold]{escape(backend)} failed:[/] {escape(why)}", soft_wrap=True)
 
 
+def print_proofs(proofs: Sequence[Proof]) -> None:
+    """What the proofs at the end of a run say, a paragraph each."""
+    for proof in proofs:
+        print(f"\n{verdict(proof)}")
+
+
+def proof_complaints(proofs: Sequence[Proof], failed: str | None) -> list[str]:
+    """A line for stderr for each proof that is missing or finds a difference, or none."""
+    differing = [verdict(proof) for proof in proofs if not proof.same]
+    return differing + ([f"there is no proof: {failed}"] if failed else [])
+
+
 def print_proof(proof: Proof) -> None:
     """Each comparison as a grid tensor × step, then the verdict."""
     console = _console()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...results import BackendResult
+from ...results import BackendResult, runs_of
 from .style import AMBER, BLUE, GREEN, INK, VERMILION, WIDTH, headline, styled
 
 START_UP = {"import_seconds": AMBER, "compile_seconds": VERMILION}
@@ -30,12 +30,13 @@ def time_and_memory(backends: Mapping[str, BackendResult], title: str) -> Figure
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     for axes, (label, stacked, factor) in zip(figure.subplots(3, 1), PANELS, strict=True):
         for place, result in enumerate(backends.values()):
-            left, sums = 0.0, np.zeros(len(_runs(result)))
+            left, sums = 0.0, np.zeros(len(runs_of(result)))
             for key, colour in stacked.items():
-                values = np.array([factor * run[key] for run in _runs(result)])
+                values = np.array([factor * run[key] for run in runs_of(result)])
                 median = statistics.median(values)
                 axes.barh(place, median, left=left, height=0.56, color=colour, alpha=0.45)
                 left, sums = left + median, sums + values
+            left = statistics.median(sums)
             axes.plot([left, left], [place - 0.38, place + 0.38], color=INK, linewidth=1.6)
             axes.plot(sums, [place] * len(sums), "o", color=INK, markersize=3, alpha=0.75)
             words = f"{left:,.0f}" if factor != 1 else f"{left:.2f}"
@@ -50,7 +51,3 @@ def time_and_memory(backends: Mapping[str, BackendResult], title: str) -> Figure
         axes.grid(axis="y", visible=False)
     headline(figure, f"What it cost: {title}")
     return figure
-
-
-def _runs(result: BackendResult) -> list[BackendResult]:
-    return result.get("repeats", [result])

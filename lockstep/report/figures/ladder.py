@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..summary import accuracy_words
-from .style import AMBER, BLUE, FAINT, GREEN, INK, PAPER, QUIET, headline, styled
+from .style import AMBER, BLUE, FAINT, GREEN, INK, PAPER, QUIET, headline, logarithmic, styled
 
 STEP_LOOKS = (
     {"color": AMBER, "marker": "o"},
@@ -80,6 +80,7 @@ def _rungs(axes: Axes, rungs: Sequence[Mapping], explanation: Mapping) -> None:
     axes.set_ylim(len(rungs) - 0.5, -0.5)
     axes.set_xscale("log")
     axes.set_xlim(SMALLEST / 3, 10)
+    logarithmic(axes.xaxis, SMALLEST, 10)
     axes.set_xlabel("largest difference of a weight")
     axes.axvspan(SMALLEST / 3, tolerance, color="#F3F3F3", zorder=0)
     middle = (SMALLEST / 3 * tolerance) ** 0.5

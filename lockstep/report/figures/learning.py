@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from ...noise import interval
-from ...results import BackendResult
-from .style import BLUE, GREEN, INK, QUIET, VERMILION, WIDTH, headline, look, styled
+from ...results import BackendResult, runs_of
+from .style import BLUE, GREEN, INK, QUIET, VERMILION, WIDTH, headline, logarithmic, look, styled
 
 Histories = Mapping[str, Sequence[Mapping]]
 """One history for each backend, rows as `results.Epoch`."""
 
 PARTS = {"train": "training", "test": "test"}
 SMALLEST_GAP = 1e-8
-"""What a gap of exactly 0 is drawn at, on an axis that has no 0."""
+"""What a smaller gap is drawn at, on an axis that has no 0."""
 
 
 @styled
@@ -56,13 +56,18 @@ def _against_epoch(
         for part in PARTS:
             epochs = [row["epoch"] for row in history]
             points = [factor * row[f"{part}_{measure}"] for row in history]
-            marks = {"marker": "o", "markersize": 3.5} if part == "test" else {}
+            alone = len(epochs) == 1  # a line of one point is no line
+            marks = {"marker": "o", "markersize": 3.5} if part == "test" or alone else {}
             curves.plot(epochs, points, label=name * (part == "test"), **marks, **look(place))
-    _name_the_bundles(curves, histories, measure, factor)
+    if _bundled(histories, measure):
+        _name_the_bundles(curves, histories, measure, factor)
+    else:
+        unit += ", test: dots"
     curves.set_ylabel(unit)
     if several:
-        curves.legend(*_named(curves), loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=4,
-                      handlelength=2.6, columnspacing=1.1, borderpad=0.2, fontsize=9)  # fmt: skip
+        curves.legend(*_named(curves), loc="lower left", bbox_to_anchor=(-0.02, 1),
+                      ncols=_columns(histories), handlelength=2.6, columnspacing=1.1,
+                      borderpad=0.2, fontsize=9)  # fmt: skip
         _gap_panel(beneath[0], histories, measure, factor)
     bottom = (beneath or [curves])[0]
     bottom.set_xlabel("epoch")
@@ -71,11 +76,24 @@ def _against_epoch(
     return figure
 
 
+def _columns(names: Iterable[str]) -> int:
+    """How many names stand side by side above a figure; some 45 letters fit, and their lines."""
+    return max(1, 45 // (5 + max(map(len, names))))
+
+
 def _named(axes: Axes) -> tuple[list, list]:
     """Lines and labels for a legend; a framework's two curves are one entry."""
     pairs = zip(*axes.get_legend_handles_labels(), strict=True)
     lines, labels = zip(*[pair for pair in pairs if pair[1]], strict=True)
     return list(lines), list(labels)
+
+
+def _bundled(histories: Histories, measure: str) -> bool:
+    """Whether the curves end in two bundles, training and test, that can be named as such."""
+    ends = [[h[-1][f"{part}_{measure}"] for h in histories.values()] for part in PARTS]
+    wide = max(np.ptp(bundle) for bundle in ends)
+    same_length = len({len(history) for history in histories.values()}) == 1
+    return same_length and wide <= max(0.02, abs(np.mean(ends[0]) - np.mean(ends[1])))
 
 
 def _name_the_bundles(axes: Axes, histories: Histories, measure: str, factor: float) -> None:
@@ -97,7 +115,7 @@ def _name_the_bundles(axes: Axes, histories: Histories, measure: str, factor: fl
 
 def _gap_panel(axes: Axes, histories: Histories, measure: str, factor: float) -> None:
     """The largest difference between any two backends, on a logarithmic axis."""
-    looks = {"train": (GREEN, "-"), "test": (VERMILION, "o-")}
+    looks = {"train": (GREEN, "s-"), "test": (VERMILION, "o-")}
     for part, words in PARTS.items():
         apart = np.maximum(gap(histories, f"{part}_{measure}", factor), SMALLEST_GAP)
         colour, line = looks[part]
@@ -105,13 +123,13 @@ def _gap_panel(axes: Axes, histories: Histories, measure: str, factor: float) ->
                   label=words, markersize=3.5)  # fmt: skip
     axes.set_yscale("log")
     low, high = (np.log10(end) for end in axes.dataLim.intervaly)
-    axes.set_ylim(10 ** np.floor(low - 0.1), 10 ** np.ceil(high + 0.1))  # whole decades
-    axes.yaxis.set_major_locator(LogLocator(numticks=4))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    limits = 10 ** np.floor(low - 0.1), 10 ** np.ceil(high + 0.1)  # whole decades
+    axes.set_ylim(*limits)
+    logarithmic(axes.yaxis, *limits)
     axes.set_ylabel("gap")
-    axes.set_title("largest gap between any two", fontsize=9, color=QUIET, pad=3)
-    axes.legend(loc="lower right", bbox_to_anchor=(1.02, 0.96), ncols=2, fontsize=9,
-                handlelength=1.5, columnspacing=1, borderpad=0.1)  # fmt: skip
+    axes.set_title("largest gap between any two", fontsize=8.5, color=QUIET, pad=3)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.03, 0.96), ncols=2, fontsize=8.5,
+                handlelength=1.3, columnspacing=0.8, borderpad=0.1)  # fmt: skip
 
 
 @styled
@@ -120,7 +138,7 @@ def accuracy_by_seed(backends: Mapping[str, BackendResult], title: str) -> Figur
     figure = Figure(figsize=(WIDTH, 1.2 + 0.42 * len(backends)), layout="constrained")
     axes = figure.subplots()
     for place, result in enumerate(backends.values()):
-        runs = [100 * run["test_accuracy"] for run in result.get("repeats", [result])]
+        runs = [100 * run["test_accuracy"] for run in runs_of(result)]
         if len(runs) > 1:
             middle, half = float(np.mean(runs)), interval(runs)
             axes.plot([middle - half, middle + half], [place, place], color=BLUE, linewidth=8,

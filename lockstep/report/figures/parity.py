@@ -13,6 +13,8 @@ from .style import INK, QUIET, VERMILION, WIDTH, headline, styled
 
 SMALLEST, LARGEST = -17, 0
 """The colours' range, as log10 of a difference."""
+NO_NUMBER = 1e9
+"""What NaN and infinity are drawn as: beyond the colours, where it is red."""
 
 
 @styled
@@ -21,10 +23,10 @@ def parity(comparison: Comparison, dtype: str) -> Figure:
     tensors, steps = comparison.tensors, len(comparison.differences)
     figure = Figure(figsize=(WIDTH, 1.55 + 0.175 * len(tensors)), layout="constrained")
     axes = figure.subplots()
-    colours = matplotlib.colormaps["viridis"].with_extremes(bad="#d9d9d9")
+    colours = matplotlib.colormaps["viridis"].with_extremes(bad="#d9d9d9", over=VERMILION)
     with np.errstate(divide="ignore"):
-        size = np.log10(comparison.differences.T)
-    shown = np.ma.masked_array(size, ~np.isfinite(size))  # exactly 0, or no number at all
+        size = np.log10(np.nan_to_num(comparison.differences.T, nan=NO_NUMBER, posinf=NO_NUMBER))
+    shown = np.ma.masked_array(size, np.isneginf(size))  # exactly 0
     picture = axes.imshow(
         shown, cmap=colours, vmin=SMALLEST, vmax=LARGEST, aspect="auto", interpolation="none",
         extent=(0.5, steps + 0.5, len(tensors) - 0.5, -0.5),
@@ -40,7 +42,9 @@ def parity(comparison: Comparison, dtype: str) -> Figure:
     bar = figure.colorbar(picture, ax=axes, location="bottom", aspect=40, pad=0.02)
     ticks = range(SMALLEST + 1, LARGEST + 1, 4)
     bar.set_ticks(list(ticks), labels=[f"1e{power}" if power else "1" for power in ticks])
-    bar.set_label("largest absolute difference (grey: exactly 0)", fontsize=9)
+    bar.set_label(
+        "largest absolute difference (grey: exactly 0; red: above 1, or no number)", fontsize=9
+    )
     bar.outline.set_visible(False)
     headline(figure, f"{comparison.backend} beside NumPy: {dtype}, {comparison.view}")
     return figure

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import functools
 import io
-import os
 import re
 import textwrap
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 
 import matplotlib
+import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
-from ...errors import LockstepError, reason
+from ...results import write_whole
 
 INK, QUIET, FAINT, GRID, PAPER = "#222222", "#595959", "#888888", "#e4e4e4", "#ffffff"
 # Okabe & Ito's palette, which colour-blind readers can tell apart.
@@ -65,9 +69,18 @@ STYLE = {
     "grid.color": GRID,
     "legend.frameon": False,
     "figure.facecolor": PAPER,
+    "text.parse_math": False,  # a "$" in somebody's name is no formula
     "svg.fonttype": "none",  # letters stay letters, to be read, searched and edited
     "svg.hashsalt": "lockstep",  # the same figure is the same file
 }
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """The common style for a while; a letter that the font lacks is no news to anybody."""
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        yield
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -78,7 +91,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
     @functools.wraps(draw)
     def in_style(*arguments, **options) -> Figure:
-        with matplotlib.rc_context(STYLE):
+        with _style():
             figure = draw(*arguments, **options)
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
@@ -88,8 +101,19 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def look(place: int) -> dict:
-    """How the curve at this place of a legend is drawn."""
-    return LOOKS[place % len(LOOKS)]
+    """How the curve at this place of a legend is drawn; after five, the colours come again,
+    with the dashes of another."""
+    again, first = divmod(place, len(LOOKS))
+    dashes = LOOKS[(first + again) % len(LOOKS)].get("linestyle", "-")
+    return LOOKS[first] | ({"linestyle": dashes, "linewidth": 1.6} if again else {})
+
+
+def logarithmic(axis: Axis, low: float, high: float) -> None:
+    """A few powers of ten between two limits, written as programs write them: 1e-08."""
+    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    some = decades[:: max(1, -(-len(decades) // 6))]
+    axis.set_ticks(10.0**some, [f"{10.0**power:.0e}" for power in some])
+    axis.set_minor_locator(NullLocator())
 
 
 def headline(figure: Figure, words: str) -> None:
@@ -103,7 +127,7 @@ def svg(figure: Figure) -> str:
     """The figure as an SVG document whose letters are text; rendered once for file and page."""
     buffer = io.StringIO()
     nothing_that_varies = {"Date": None, "Creator": None}
-    with matplotlib.rc_context(STYLE):
+    with _style():
         figure.savefig(buffer, format="svg", metadata=nothing_that_varies)
     return buffer.getvalue()
 
@@ -111,7 +135,7 @@ def svg(figure: Figure) -> str:
 def png(figure: Figure) -> bytes:
     """The figure as a PNG with 200 dots an inch, for slides."""
     buffer = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
+    with _style():
         figure.savefig(buffer, format="png", dpi=200)
     return buffer.getvalue()
 
@@ -119,15 +143,8 @@ def png(figure: Figure) -> bytes:
 def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """Write stem.png and stem.svg, each whole or not at all."""
     paths = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
-    contents = png(figure), svg(figure).encode()
-    try:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        for path, content in zip(paths, contents, strict=True):
-            partial = path.with_name(f".{os.getpid()}.{path.name}")
-            partial.write_bytes(content)
-            partial.replace(path)
-    except OSError as error:
-        raise LockstepError(f"Cannot write the figure {stem}: {reason(error)}.") from None
+    for path, content in zip(paths, (png(figure), svg(figure).encode()), strict=True):
+        write_whole(path, content)
     return paths
 
 
@@ -149,19 +166,20 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
 
 
 def _lean(body: str, name: str) -> str:
-    """SVG without what the page says once for all, in the page's colours."""
+    """SVG without what the page says once for all, in the page's colours; its words stay."""
     used = set(re.findall(r"#([\w.-]+)[\")]", body))
 
     def own_id(match: re.Match) -> str:
         return f' id="{name}-{match[1]}"' if match[1] in used else ""
 
-    body = re.sub(r' id="([^"]*)"', own_id, body)
-    body = re.sub(r"(href=\"|url\()#", rf"\1#{name}-", body)
-    body = body.replace("xlink:href", "href")
-    body = re.sub(r"(font-size: [\d.]+px); font-family: [^;\"]*", r"\1", body)
-    body = re.sub(r"(font:[^;\"]*?[\d.]+px) [^;\"]*", r"\1 sans-serif", body)
-    for colour, variable in THEME.items():
-        body = body.replace(f": {colour}", f": var(--{variable})")
-    body = re.sub(r"(\d+\.\d\d)\d+", r"\1", body)
-    body = re.sub(r' transform="rotate\(-?0 [^"]*"', "", body)
-    return re.sub(r"\s*\n\s*", " ", body)
+    def lean(match: re.Match) -> str:
+        tag = re.sub(r' id="([^"]*)"', own_id, match[0])
+        tag = re.sub(r"(href=\"|url\()#", rf"\1#{name}-", tag).replace("xlink:href", "href")
+        tag = re.sub(r"(font-size: [\d.]+px); font-family: [^;\"]*", r"\1", tag)
+        tag = re.sub(r"(font:[^;\"]*?[\d.]+px) [^;\"]*", r"\1 sans-serif", tag)
+        for colour, variable in THEME.items():
+            tag = tag.replace(f": {colour}", f": var(--{variable})")
+        tag = re.sub(r' transform="rotate\(-?0 [^"]*"', "", tag)
+        return re.sub(r"(\d+\.\d\d)\d+", r"\1", tag)  # a hundredth of a point is enough
+
+    return re.sub(r"\s*\n\s*", " ", re.sub(r"<[^>]*>", lean, body))
