@@ -77,8 +77,8 @@ def _against_epoch(
 
 
 def _columns(names: Iterable[str]) -> int:
-    """How many names stand side by side above a figure; some 45 letters fit, and their lines."""
-    return max(1, 45 // (5 + max(map(len, names))))
+    """How many names stand side by side above a figure; some 58 letters fit, lines included."""
+    return max(1, 58 // (4 + max(map(len, names))))
 
 
 def _named(axes: Axes) -> tuple[list, list]:
