@@ -124,7 +124,7 @@ class Part(NamedTuple):
     W_at: np.ndarray
     """(layers,): where each layer's matrix begins in the four vectors below."""
     b_at: np.ndarray
-    """(layers + 1,): likewise each layer's biases; at last, where they end."""
+    """(layers,): likewise each layer's biases."""
     theta: np.ndarray
     gradient: np.ndarray
     """All zeros between two steps."""
@@ -400,15 +400,54 @@ def multiply(x, x_at, step, stride, rows, count, M, at, width, out, out_at):
 
 @compiled
 def multiply_transposed(A, A_at, rows, U, U_at, columns, width, out, out_at):
-    """out (rows, columns) += A·Uᵀ for A (rows, width), U (columns, width)."""
-    line = LINE // out.itemsize
+    """out (rows, columns) += A·Uᵀ for A (rows, width), U (columns, width).
+
+    Four columns at once: their sums do not wait for one another.
+    """
+    fours = columns // 4 * 4
     for r in range(rows):
-        for c in range(columns):
-            total = line_of_zeros(out)
-            for k in range(0, width, line):
-                a, u = load(A, A_at + r * width + k, total), load(U, U_at + c * width + k, total)
-                total = add_times(total, a, u)
-            out[out_at + r * columns + c] += sum_of(total)
+        row, to = A_at + r * width, out_at + r * columns
+        for c in range(0, fours, 4):
+            one, two, three, four = four_dots(A, row, U, U_at + c * width, width)
+            out[to + c] += one
+            out[to + c + 1] += two
+            out[to + c + 2] += three
+            out[to + c + 3] += four
+        for c in range(fours, columns):
+            out[to + c] += dot(A, row, U, U_at + c * width, width)
+
+
+@compiled
+def dot(A, A_at, U, U_at, width):
+    """The sum of the products of two rows."""
+    total = line_of_zeros(A)
+    for k in range(0, width, LINE // A.itemsize):
+        total = add_times(total, load(A, A_at + k, total), load(U, U_at + k, total))
+    return sum_of(total)
+
+
+@compiled
+def four_dots(A, A_at, U, U_at, width):
+    """`dot` of one row with four that follow one another."""
+    one = two = three = four = line_of_zeros(A)
+    for k in range(0, width, LINE // A.itemsize):
+        a, u = load(A, A_at + k, one), U_at + k
+        one = add_times(one, a, load(U, u, one))
+        two = add_times(two, a, load(U, u + width, one))
+        three = add_times(three, a, load(U, u + 2 * width, one))
+        four = add_times(four, a, load(U, u + 3 * width, one))
+    return sum_of(one), sum_of(two), sum_of(three), sum_of(four)
+
+
+@compiled
+def add_sums(M, rows, width, out, out_at):
+    """out (width,) += the sum of M's rows; M (rows, width) begins its vector."""
+    one = M.dtype.type(1)
+    for k in range(0, width, LINE // M.itemsize):
+        total = load(out, out_at + k, line_of_zeros(out))
+        for r in range(rows):
+            total = add_times(total, one, load(M, r * width + k, total))
+        store(out, out_at + k, total)
 
 
 # --- The first layer, where the pixels are --------------------------------------------------------
@@ -472,13 +511,16 @@ def first_layer_derivative(inputs, images, batch, part, desk, width):
 def activate(kind, A, at, rows, units, width):
     """A = g(Z) in place, for my units; the padding stays 0."""
     half, one, zero = A.dtype.type(0.5), A.dtype.type(1), A.dtype.type(0)
-    for r in range(rows):
-        for k in range(at + r * width, at + r * width + units):
-            if kind == RELU:
-                A[k] = zero if A[k] < zero else A[k]  # NaN stays NaN
-            elif kind == TANH:
+    for row in range(at, at + rows * width, width):
+        if kind == RELU:
+            for k in range(row, row + units):
+                a = A[k]
+                A[k] = zero if a < zero else a  # NaN stays NaN
+        elif kind == TANH:
+            for k in range(row, row + units):
                 A[k] = math.tanh(A[k])
-            else:
+        else:
+            for k in range(row, row + units):
                 A[k] = half * (one + math.tanh(half * A[k]))
 
 
@@ -486,14 +528,16 @@ def activate(kind, A, at, rows, units, width):
 def times_slope(kind, D, A, at, count):
     """D = dA * g'(Z), where g' is written with A = g(Z)."""
     one, zero = A.dtype.type(1), A.dtype.type(0)
-    for k in range(count):
-        a = A[at + k]
-        if kind == RELU:
-            D[k] = D[k] if a > zero else zero
-        elif kind == TANH:
-            D[k] *= one - a * a
-        else:
-            D[k] *= a * (one - a)
+    if kind == RELU:
+        for k in range(count):
+            d, a = D[k], A[at + k]
+            D[k] = d if a > zero else zero
+    elif kind == TANH:
+        for k in range(count):
+            D[k] *= one - A[at + k] * A[at + k]
+    else:
+        for k in range(count):
+            D[k] *= A[at + k] * (one - A[at + k])
 
 
 # --- Forward, loss, backward ----------------------------------------------------------------------
@@ -585,15 +629,17 @@ def backward(net, part, desk, team, images, batch):
     """Add the loss's derivatives by all that is mine to part.gradient; desk.logits has dZ."""
     n, G = len(batch), part.gradient
     dZ, dZ_at = desk.logits, 0  # (N, units), of a whole layer
+    if part.me == 0:
+        add_logit_biases(dZ, n, net.sizes[-1], G, part.b_at[-1])
     for layer in range(len(part.first) - 1, 0, -1):
         before, units = my_width(part, layer - 1), net.sizes[layer + 1]
         A_at, W_at = desk.A_at[layer - 1], part.W_at[layer]
         multiply(dZ, dZ_at, 1, units, units, n, desk.A, A_at, before, G, W_at)  # dU = dZᵀ·A
-        add_biases(dZ, dZ_at + part.first[layer], n, units, part, layer)
 
         clear(desk.D, 0, n * before)
         multiply(dZ, dZ_at, units, 1, n, units, part.theta, W_at, before, desk.D, 0)  # dA = dZ·U
         times_slope(net.activation, desk.D, desk.A, A_at, n * before)
+        add_sums(desk.D, n, before, G, part.b_at[layer - 1])  # db
         if layer > 1:  # the layer before needs all of dZ, so everybody gives what is his
             dZ, dZ_at = team.dZ, team.sums_at[layer - 1]
             share_columns(desk.D, n, before, part, layer - 1, dZ, dZ_at, net.sizes[layer])
@@ -601,17 +647,15 @@ def backward(net, part, desk, team, images, batch):
     width = my_width(part, 0)
     if len(part.first) == 1:
         spread_logits(desk, n, net.sizes[1], width)
-    add_biases(desk.D, 0, n, width, part, 0)
     first_layer_derivative(net.sizes[0], images, batch, part, desk, width)
 
 
 @compiled
-def add_biases(dZ, at, rows, stride, part, layer):
-    """db = the sum of dZ over the batch, of my units of this layer."""
-    b, units = part.b_at[layer], part.last[layer] - part.first[layer]
+def add_logit_biases(dZ, rows, classes, G, at):
+    """db of the logits: the sum of dZ (rows, classes) over the batch."""
     for i in range(rows):
-        for k in range(units):
-            part.gradient[b + k] += dZ[at + i * stride + k]
+        for c in range(classes):
+            G[at + c] += dZ[i * classes + c]
 
 
 @compiled
