@@ -115,6 +115,7 @@ class Backend(ABC):
         self.recipe = recipe
         self.formulas = formulas
         self.tell: Callable[[dict], None] = lambda event: None
+        """Hears of what takes long at first: {"event": "compiling", "words": "compiling …"}."""
         self.device = self._choose(device)
         self.build()
         self.weights = weights

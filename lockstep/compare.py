@@ -135,6 +135,9 @@ def _prove(
     """
 
     def tell(backend: str, event: dict) -> None:
+        if event["event"] == "compiling":
+            progress.note(f"{backend}: {event['words']}")
+            return
         progress.compared(f"{backend}, {event['title']}", event["step"], steps)
 
     control = dataclasses.replace(recipe, dtype="float64")

@@ -557,7 +557,9 @@ def forward(net, part, desk, team, sums, images, batch):
     for layer in range(1, layers):
         before, at = my_width(part, layer - 1), desk.A_at[layer - 1]
         units, mine = net.sizes[layer + 1], part.last[layer] - part.first[layer]
-        activate(net.activation, desk.A, at, n, part.last[layer - 1] - part.first[layer - 1], before)
+        activate(
+            net.activation, desk.A, at, n, part.last[layer - 1] - part.first[layer - 1], before
+        )
 
         # My share of Z: what my units say, and, once in all threads, the biases.
         share, sums_at = sums[part.me], team.sums_at[layer]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numba
 import numpy as np
@@ -102,19 +103,17 @@ class Network(Backend):
     def _views(self, field: str) -> Iterator[tuple[str, tuple, np.ndarray]]:
         """For each part and weight: its name, which of it is the part's, and a view of that."""
         for part in self.parts:
-            vector = getattr(part, field)
+            vector, units = getattr(part, field), part.last - part.first
             mine = [slice(*ends) for ends in zip(part.first, part.last, strict=True)]
-            units = part.last - part.first
-            for layer, (start, middle) in enumerate(zip(part.W_at, part.b_at, strict=False)):
-                matrix = vector[start:middle]
-                if layer == 0:
-                    share, view = (slice(None), mine[0]), matrix.reshape(self.recipe.inputs, -1)
-                    view = view[:, : units[0]]
-                else:
-                    share, view = (mine[layer - 1],), matrix.reshape(self.recipe.sizes[layer + 1], -1)
-                    view = view[:, : units[layer - 1]].T
-                yield f"dense{layer}.weight", share, view
-                yield f"dense{layer}.bias", (mine[layer],), vector[middle : middle + units[layer]]
+            for layer, (W, b) in enumerate(zip(part.W_at, part.b_at, strict=True)):
+                if layer == 0:  # (inputs, width)
+                    matrix = vector[W:b].reshape(self.recipe.inputs, -1)[:, : units[0]]
+                    yield "dense0.weight", (slice(None), mine[0]), matrix
+                else:  # transposed: (units, width)
+                    matrix = vector[W:b].reshape(self.recipe.sizes[layer + 1], -1)
+                    view = matrix[:, : units[layer - 1]].T
+                    yield f"dense{layer}.weight", (mine[layer - 1], slice(None)), view
+                yield f"dense{layer}.bias", (mine[layer],), vector[b : b + units[layer]]
 
     def _gather(self, field: str) -> Weights:
         """A copy of what all parts have under this name: "theta", "gradient", "memory1", …"""
@@ -134,7 +133,7 @@ class Network(Backend):
         self._scatter("theta", weights)
 
     def _reset_optimizer(self) -> None:
-        self.optimizer = optimizer_by_hand(self.recipe, self.formulas)
+        self.optimizer: Any = optimizer_by_hand(self.recipe, self.formulas)
         for part in self.parts:
             part.memory1[:] = part.memory2[:] = 0
 
@@ -183,18 +182,13 @@ class Network(Backend):
         learning_rates: np.ndarray | None = None,
     ) -> Running:
         """All threads go through all batches in compiled code."""
-        if self._resident[0] is not images:
-            self._resident = (images, self._kept(images))
+        pixels = self._resident[1]
+        if pixels is None or self._resident[0] is not images:
+            pixels = self._kept(images)
+            self._resident = (images, pixels)
         numbers = self._numbers(self.rates(len(batches), learning_rates))
-        found = self._run(self._resident[1], labels, batches, numbers)
+        found = self._run(pixels, labels, batches, numbers)
         return Running(found.losses, found.correct)
-
-    def warm_up(
-        self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
-    ) -> None:
-        about = f"compiling {self.version()}'s {self.recipe.dtype} code for the first time, ~10 s"
-        with kernels.compiling(lambda: self.tell({"event": "compiling", "words": about})):
-            super().warm_up(images, labels, batches)
 
     def _run(
         self,
@@ -223,9 +217,15 @@ class Network(Backend):
         def work(part: kernels.Part, desk: kernels.Desk) -> None:
             kernels.train(net, part, desk, self.team, images, plan, found)
 
-        list(self.pool.map(work, self.parts, self.desks))
+        with kernels.compiling(self._tell_of_compilation):
+            list(self.pool.map(work, self.parts, self.desks))
+        self.optimizer.t += len(numbers)
         found.losses[:] += self.recipe.l2 / 2 * found.squares.sum(axis=0)
         return found._replace(logits=found.logits.reshape(-1, classes))
+
+    def _tell_of_compilation(self) -> None:
+        what = f"compiling the {self.recipe.dtype} kernels, which takes ten seconds the first time"
+        self.tell({"event": "compiling", "words": what})
 
     def _seat(self, images: kernels.Images, most: int) -> None:
         """Desks that are large enough, with place for whole images if those are used."""
@@ -269,13 +269,12 @@ class Network(Backend):
         )
 
     def _numbers(self, rates: np.ndarray) -> np.ndarray:
-        """Rate, epsilon and shrinking factor of the next updates, (count, 3); counts them as done.
+        """Rate, epsilon and shrinking factor of the next updates, (count, 3).
 
         Those of Adam as in `neural_networks.Adam.move`, computed in float64.
         """
         recipe, by_hand = self.recipe, self.optimizer
         t = by_hand.t + np.arange(1, len(rates) + 1)
-        by_hand.t += len(rates)
         numbers = np.column_stack([rates, np.full(len(rates), recipe.epsilon), np.ones(len(rates))])
         if "m" in optimizer_slots(recipe):
             c1, c2 = 1 - by_hand.correction1**t, 1 - by_hand.correction2**t
@@ -293,7 +292,7 @@ class Network(Backend):
             raise LockstepError(f"The images have shape {images.shape}; needed: (N, {inputs}).")
         if not np.isfinite(images.sum()):
             raise LockstepError("The images hold NaN or infinity.")
-        lit = np.count_nonzero(images)
+        lit = int(np.count_nonzero(images))
         if lit > DENSE * images.size or inputs > np.iinfo(np.uint16).max:
             lit, dense = 0, images.ravel()
         else:
