@@ -11,12 +11,13 @@ import importlib
 import importlib.util
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
 
+import neural_networks
 from neural_networks import as_in_tensorflow
 
 from .batches import epoch_batches
@@ -113,6 +114,8 @@ class Backend(ABC):
         """With `formulas` (for Adam alone) they are used instead of the framework's own."""
         self.recipe = recipe
         self.formulas = formulas
+        self.tell: Callable[[dict], None] = lambda event: None
+        """Hears of what takes long at first: {"event": "compiling", "words": "compiling …"}."""
         self.device = self._choose(device)
         self.build()
         self.weights = weights
@@ -158,6 +161,11 @@ class Backend(ABC):
         """The batches of indices in the framework's own shuffled order; here, as by hand."""
         order = (epoch_batches(count, batch_size, seed, epoch) for epoch in range(1, epochs + 1))
         return [batch for epoch in order for batch in epoch]
+
+    @property
+    def notes(self) -> str:
+        """What a reader of the results should know about how it computes; "" if nothing."""
+        return ""
 
     @abstractmethod
     def build(self) -> None:
@@ -258,6 +266,20 @@ def optimizer_slots(recipe: Recipe) -> tuple[str, ...]:
     if recipe.optimizer in ("momentum", "nesterov"):
         return ("velocity",)
     return {"rmsprop": ("v",), "adam": ("m", "v"), "adamw": ("m", "v")}[recipe.optimizer]
+
+
+def optimizer_by_hand(recipe: Recipe, formulas: Formulas | None) -> neural_networks.Optimizer:
+    """The recipe's optimizer as the network by hand has it, with these formulas for Adam."""
+    numbers: dict = dict(recipe.optimizer_numbers)
+    if recipe.optimizer != "sgd":  # which everybody writes the same way
+        numbers["dialect"] = recipe.dialect
+    optimizer = neural_networks.OPTIMIZERS[recipe.optimizer](**numbers)
+    if formulas and isinstance(optimizer, neural_networks.Adam):
+        # By hand, softmax and logarithm cancel in the derivative: those two losses are one.
+        one_of(("logits", "softmax"), formulas.loss, "loss by hand")
+        optimizer.dialect = "torch" if formulas.epsilon == "outside" else "keras"
+        optimizer.correction1, optimizer.correction2 = formulas.correction_betas(recipe)
+    return optimizer
 
 
 # --- The register ---------------------------------------------------------------------------------

@@ -61,7 +61,9 @@ def _compare_flags(command: Parser) -> None:
 
 
 def _train_flags(command: Parser) -> None:
-    command.add_argument("backend", metavar="BACKEND", help="numpy, torch, tensorflow or jax")
+    command.add_argument(
+        "backend", metavar="BACKEND", help="numpy, torch, tensorflow, jax or numba"
+    )
     _repeats_flag(command)
     _proof_flag(command)
     _tensorboard_flag(command)

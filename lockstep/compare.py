@@ -185,6 +185,9 @@ def _prove(
         return [], None
 
     def tell(backend: str, event: dict) -> None:
+        if event["event"] == "compiling":
+            progress.note(f"{backend}: {event['words']}")
+            return
         progress.compared(f"{backend}, {event['title']}", event["step"], steps)
 
     progress.note("Proving that every step is NumPy's …")

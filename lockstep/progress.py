@@ -46,6 +46,8 @@ class Lines(Progress):
     def event(self, event: dict) -> None:
         if event["event"] == "ready":
             print(f"  {event['version']} on {event['device']}", flush=True)
+        elif event["event"] == "compiling":
+            print(f"  {event['words']}", flush=True)
         elif event["event"] == "epoch":
             print(f"  {text.epoch_line(event, self.epochs)}", flush=True)
 
@@ -88,6 +90,8 @@ class Bar(Progress):
     def event(self, event: dict) -> None:
         if event["event"] == "ready":
             self.bars.update(self.task, words=f"{event['version']}: warming up …")
+        elif event["event"] == "compiling":
+            self.bars.update(self.task, words=f"{event['words']} …")
         elif event["event"] == "running":
             words = (
                 f"epoch {event['epoch']}/{self.epochs}  loss {event['running_loss']:.4f}  "
@@ -136,6 +140,9 @@ def proving(steps: int, quiet: bool) -> Iterator[Callable[[str, dict], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal or quiet) as bars:
 
         def tell(backend: str, event: dict) -> None:
+            if event["event"] == "compiling":
+                console.print(f"{backend}: {event['words']}", highlight=False)
+                return
             title = f"{backend}, {event['title']}"
             if title not in tasks:
                 tasks[title] = bars.add_task(title, total=steps)

@@ -76,6 +76,8 @@ class BackendResult(TypedDict):
     """The largest resident memory of the backend's process."""
     initial_weights_sha256: str
     batch_order_sha256: str
+    notes: NotRequired[str]
+    """What a reader should know about how it computed, `Backend.notes`."""
     weights_difference: NotRequired[float]
     """Largest difference of a weight from NumPy's, after the first epoch."""
     repeats: NotRequired[list["BackendResult"]]

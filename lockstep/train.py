@@ -39,6 +39,7 @@ def work(job: dict, network_class: type[Backend], data: Dataset, tell: Tell) -> 
     with building():
         network = network_class(recipe, weights, job["device"])
     tell({"event": "ready", "version": network.version(), "device": network.device})
+    network.tell = tell
 
     with _board(job) as board:
         trained = train(network, data, tell, board)
@@ -159,6 +160,8 @@ def train(
         "initial_weights_sha256": initial_sha256,
         "batch_order_sha256": order_hash.hexdigest(),
     }
+    if network.notes:
+        result["notes"] = network.notes
     return Trained(result, first_epoch_weights, test_logits)
 
 

@@ -282,6 +282,7 @@ def work(job: dict, network_class: type[Backend], data: Dataset, tell: Callable)
         weights = recipe.initial_weights()
         for view in views:
             network = network_class(recipe, weights, device)
+            network.tell = tell
             dialect = job["dialect"] or network.dialect
             reference = ByHand(dataclasses.replace(recipe, dialect=dialect), weights)
             batches = batches_of(recipe, data.train, job["steps"])

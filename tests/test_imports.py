@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "lockstep"
-COMPANIONS = {"torch": set(), "tensorflow": {"keras"}, "jax": {"optax"}}
+COMPANIONS = {"torch": set(), "tensorflow": {"keras"}, "jax": {"optax"}, "numba": {"llvmlite"}}
 """Each framework, and what its backend may import besides."""
+KERNELS = {"kernels.py": {"numba", "llvmlite"}}
+"""What is compiled for a backend; only that one imports it."""
 FRAMEWORKS = COMPANIONS.keys() | set().union(*COMPANIONS.values())
 HEAVY = FRAMEWORKS | {
     "matplotlib", "rich", "pooch", "requests", "sklearn", "safetensors", "tensorboard",
@@ -68,8 +70,13 @@ def imports(path: Path) -> set[str]:
 )
 def test_only_a_backends_own_file_says_import_framework(path):
     own = {path.stem} | COMPANIONS.get(path.stem, set())
-    allowed = own if path.parent.name == "backends" else set()
+    allowed = own if path.parent.name == "backends" else KERNELS.get(path.name, set())
     assert {name.split(".")[0] for name in imports(path)} & FRAMEWORKS <= allowed
+
+
+def test_only_numbas_backend_imports_its_kernels():
+    saying = {p.name for p in PACKAGE.rglob("*.py") if "lockstep.kernels" in imports(p)}
+    assert saying == {"numba.py"}
 
 
 def test_only_one_file_says_import_tensorboard():

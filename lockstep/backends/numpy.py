@@ -8,8 +8,7 @@ import numpy as np
 
 import neural_networks
 
-from ..backend import Backend, Formulas, Running, Step, optimizer_slots
-from ..errors import one_of
+from ..backend import Backend, Running, Step, optimizer_by_hand, optimizer_slots
 from ..recipe import Weights
 
 
@@ -33,18 +32,7 @@ class Network(Backend):
         self._reset_optimizer()
 
     def _reset_optimizer(self) -> None:
-        numbers: dict = dict(self.recipe.optimizer_numbers)
-        if self.recipe.optimizer != "sgd":  # which everybody writes the same way
-            numbers["dialect"] = self.dialect
-        self.optimizer = neural_networks.OPTIMIZERS[self.recipe.optimizer](**numbers)
-        if self.formulas and isinstance(self.optimizer, neural_networks.Adam):
-            self._imitate(self.formulas, self.optimizer)
-
-    def _imitate(self, formulas: Formulas, adam: neural_networks.Adam) -> None:
-        """By hand, softmax and logarithm cancel in the derivative: those two losses are one."""
-        one_of(("logits", "softmax"), formulas.loss, "loss by hand")
-        adam.dialect = "torch" if formulas.epsilon == "outside" else "keras"
-        adam.correction1, adam.correction2 = formulas.correction_betas(self.recipe)
+        self.optimizer = optimizer_by_hand(self.recipe, self.formulas)
 
     def _named(self, vector: np.ndarray) -> Weights:
         """Views of a vector shaped as theta, one for each weight."""

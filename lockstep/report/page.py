@@ -180,6 +180,7 @@ def _provenance(evidence: Evidence) -> str:
         | {
             "backends": {
                 name: {key: result.get(key) for key in keys}
+                | ({"notes": result["notes"]} if "notes" in result else {})
                 | {"seeds": [seed["seed"] for seed in runs_of(result)]}
                 for name, result in run["backends"].items()
             }

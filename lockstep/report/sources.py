@@ -60,6 +60,9 @@ HIDES = {
     "jax": "The backward pass (`value_and_grad` turns a function into its derivative) and the "
     "compiler (`jit`). State it does not hide at all: weights and memory go in and come out, and "
     "nothing is changed in place.",
+    "numba": "Nothing, not even the matrix products: every loop over numbers is written out, and "
+    "how threads share the work. What it hides is the machine code, which Numba compiles from "
+    "these lines.",
 }
 
 
@@ -91,6 +94,16 @@ def _plan(backend: str, recipe: Recipe) -> list[tuple[str, Path, tuple[str, ...]
             return [
                 (f"{network}, {forward}", file, ("predict", "loss_and_logits")),
                 (f"{backward}, {update}", file, ("update", "optimizer")),
+            ]
+        case "numba":
+            kernels = PACKAGE / "kernels.py"
+            movers = {"momentum": "roll", "nesterov": "roll", "rmsprop": "rmsprop"}
+            movers |= {"adam": "adam", "adamw": "adam", "sgd": "descend"}
+            return [
+                (network, file, ("Network.build", "Network._part")),
+                (forward, kernels, ("forward", "first_layer", "activate", "loss_derivative")),
+                (backward, kernels, ("backward", "times_slope", "first_layer_derivative")),
+                (update, kernels, ("update", "move", movers[recipe.optimizer])),
             ]
         case _:
             names = ("Network.build", "Network._reset_optimizer", "Network._new_optimizer")

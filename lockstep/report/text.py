@@ -46,6 +46,9 @@ def print_comparison(results: Results) -> None:
         table.add_row(*map(escape, row))
     console = _console()
     console.print(table)
+    for backend, result in results["backends"].items():
+        if "notes" in result:
+            console.print(f"{escape(backend)}: {escape(result['notes'])}", soft_wrap=True)
     for backend, why in results["failures"].items():
         console.print(f"[bold]{escape(backend)} failed:[/] {escape(why)}", soft_wrap=True)
 

@@ -1,0 +1,850 @@
+"""The network of `neural_networks.py` compiled by Numba: the same formulas, laid out for speed.
+
+What makes it fast, on MNIST:
+
+- Four pixels of five are 0, and 0 times a weight is nothing: only the lit ones are kept, as
+  (value, column), and the first layer, 97 % of all weights, meets no other.
+- Every thread owns some units of each hidden layer, and of every layer the weights that touch its
+  units: their derivatives and the optimizer's memory are its own too and stay in its own cache.
+  Nothing is shared but sums over units, (N, units) for a layer that follows a hidden one. With one
+  hidden layer the threads meet once in a step.
+- A thread stays in compiled code for a whole series of steps. To meet, it writes down how far it
+  is and reads how far the others are: 0.2 µs, where starting a parallel loop takes ten.
+- The optimizer passes over memory once, and clears the derivatives for the next step as it goes.
+- Rows are padded with zeros to whole cache lines, and computed as the processor's wide registers.
+
+Letters are those of `neural_networks.py`. What one thread has of a matrix, per layer:
+
+    layer 0        W  (inputs, width)    the weights into my units of the first hidden layer
+    later layers   U  (units, width)     the weights out of my units, transposed: W[mine].T
+    every layer    b  (width)            the biases of my units; thread 0 owns all the logits
+
+All compiled code is in this one file, because Numba's cache notices a change in this file alone.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils, event
+from numba.extending import intrinsic, models, register_model
+
+LINE = 64
+"""Bytes of a cache line, and of the widest register that processors have (AVX-512)."""
+BLOCK = 4 * LINE
+"""Bytes of a row that are summed at once: four sums that do not wait for one another."""
+
+OPTIMIZERS = {"sgd": 0, "momentum": 1, "nesterov": 1, "rmsprop": 2, "adam": 3, "adamw": 3}
+ACTIVATIONS = {"relu": 0, "tanh": 1, "sigmoid": 2}
+SGD, MOMENTUM, RMSPROP, ADAM = range(4)
+RELU, TANH, SIGMOID = range(3)
+
+OPTIONS = {
+    # a·b + c may be rounded once instead of twice. NaN and infinity keep their meaning.
+    "fastmath": {"contract"},
+    "error_model": "numpy",  # x / 0 is infinity, not an exception
+    "nogil": True,  # Python's other threads run meanwhile
+}
+compiled = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
+"""For what compiled code alone calls: without what Python would need, it compiles faster."""
+
+
+def entry(function: Callable) -> Callable:
+    """Compile a function that Python calls, and keep the machine code on disk.
+
+    Numba puts it beside this file, else into the user's cache folder; NUMBA_CACHE_DIR says where.
+    """
+    try:
+        return njit(function, cache=True, **OPTIONS)
+    except RuntimeError:  # nowhere to write
+        return njit(function, **OPTIONS)
+
+
+@contextmanager
+def compiling(say: Callable[[], None]) -> Iterator[None]:
+    """Call `say` when `train` has to be compiled within the block, because no cache has it."""
+
+    class Listener(event.Listener):
+        def on_start(self, event: event.Event) -> None:
+            if event.data["dispatcher"] is train:
+                say()
+
+        def on_end(self, event: event.Event) -> None: ...
+
+    with event.install_listener("numba:compile", Listener()):
+        yield
+
+
+# --- What goes in ---------------------------------------------------------------------------------
+
+
+class Images(NamedTuple):
+    """A training set: the lit pixels alone (compressed sparse rows), or, if most are lit, all."""
+
+    values: np.ndarray
+    """(lit,) of image 0, then of image 1, …"""
+    columns: np.ndarray
+    """(lit,) uint16: which pixel each is."""
+    starts: np.ndarray
+    """(N + 1,) int64: image i has the lit pixels starts[i] to starts[i + 1]."""
+    dense: np.ndarray
+    """(N * inputs,), or (0,) where the lit pixels are used."""
+
+
+class Net(NamedTuple):
+    """What all threads know of the network."""
+
+    sizes: np.ndarray
+    """(layers + 1,): pixels, hidden units, classes."""
+    activation: int
+    optimizer: int
+    keras: bool
+    """Whose momentum and RMSprop; Adam's dialect is in its epsilon."""
+    nesterov: bool
+    l2: float
+    constants: np.ndarray
+    """(2,) of the optimizer, in the network's dtype: μ; 1 - ρ; 1 - β₁ and 1 - β₂."""
+
+
+class Part(NamedTuple):
+    """One thread's part: its units of each layer, and what it knows about them."""
+
+    me: int
+    first: np.ndarray
+    """(layers,): the first of each layer's units that is mine."""
+    last: np.ndarray
+    """(layers,): the first that is not mine any more."""
+    W_at: np.ndarray
+    """(layers,): where each layer's matrix begins in the four vectors below."""
+    b_at: np.ndarray
+    """(layers,): likewise each layer's biases."""
+    theta: np.ndarray
+    gradient: np.ndarray
+    """All zeros between two steps."""
+    memory1: np.ndarray
+    memory2: np.ndarray
+    """The optimizer's: velocity; or v; or m and v. Not used: (0,)."""
+
+
+class Desk(NamedTuple):
+    """Where one thread computes a batch of at most N examples."""
+
+    A: np.ndarray
+    """Outputs of my hidden units, for each layer (N, width)."""
+    A_at: np.ndarray
+    """(layers,): where each layer begins in A."""
+    D: np.ndarray
+    """Derivatives by the inputs of my units of one layer, (N, width)."""
+    logits: np.ndarray
+    """(N, classes), then the derivatives by them."""
+    X: np.ndarray
+    """(N * inputs,): the batch; (0,) unless the images are dense."""
+
+
+class Team(NamedTuple):
+    """What the threads share."""
+
+    arrived: np.ndarray
+    """(threads * 8,) int64: how often each has met the others; a cache line for each."""
+    sums: np.ndarray
+    """(2, threads, N * units): each thread's share of Z, for every layer but the first. Steps use
+    the two in turns, so that nobody writes into what another still reads."""
+    sums_at: np.ndarray
+    """(layers,): where each layer begins in a row of `sums`, and in `dZ`."""
+    dZ: np.ndarray
+    """(N * units,): derivatives by Z of the hidden layers but the first."""
+
+
+class Plan(NamedTuple):
+    """A series of batches, and what each step's optimizer needs."""
+
+    labels: np.ndarray
+    """(images,) int64."""
+    order: np.ndarray
+    """All batches' indices, one after the other."""
+    ends: np.ndarray
+    """(steps + 1,): batch s is order[ends[s]:ends[s + 1]]."""
+    numbers: np.ndarray
+    """(steps, 3) in the network's dtype: rate, epsilon, and the factor by which weights shrink.
+    (0, 3) if nothing is to be learned."""
+    keep: bool
+    """Leave the derivatives for somebody to read, instead of clearing them."""
+
+
+class Found(NamedTuple):
+    """What comes out."""
+
+    losses: np.ndarray
+    """(steps,) float64, without the penalty."""
+    squares: np.ndarray
+    """(threads, steps) float64: each one's sum of W², if there is a penalty."""
+    correct: np.ndarray
+    """(steps,) int64."""
+    logits: np.ndarray
+    """(examples * classes,), or (0,) if nobody asks for them."""
+
+
+# --- The machine's words: wide registers, and memory that threads share ---------------------------
+
+
+class Lanes(types.Type):
+    """Numbers that are computed together, side by side in registers."""
+
+    def __init__(self, dtype: types.Type, count: int) -> None:
+        self.dtype, self.count = dtype, count
+        super().__init__(name=f"Lanes({dtype}, {count})")
+
+
+@register_model(Lanes)
+class LanesModel(models.PrimitiveModel):
+    """LLVM's own vector type, which it spreads over as many registers as the processor needs."""
+
+    def __init__(self, manager, lanes: Lanes) -> None:
+        one = manager.lookup(lanes.dtype).get_value_type()
+        super().__init__(manager, lanes, ir.VectorType(one, lanes.count))
+
+
+def _zeros(size: int) -> Callable:
+    def zeros(context, array):
+        lanes = Lanes(array.dtype, size * 8 // array.dtype.bitwidth)
+
+        def generate(context, builder, signature, arguments):
+            return cgutils.get_null_value(context.get_value_type(lanes))
+
+        return lanes(array), generate
+
+    return zeros
+
+
+line_of_zeros = intrinsic(_zeros(LINE))
+block_of_zeros = intrinsic(_zeros(BLOCK))
+
+
+def _pointer(context, builder, array, arguments):
+    """The address of array[i], where (array, i) are the first arguments."""
+    struct = context.make_array(array)(context, builder, arguments[0])
+    return builder.gep(struct.data, [arguments[1]])
+
+
+@intrinsic
+def load(context, vector, i, like):
+    """The numbers vector[i], vector[i + 1], …, as many as `like` has."""
+
+    def generate(context, builder, signature, arguments):
+        lanes = context.get_value_type(like).as_pointer()
+        pointer = builder.bitcast(_pointer(context, builder, vector, arguments), lanes)
+        return builder.load(pointer, align=vector.dtype.bitwidth // 8)
+
+    return like(vector, types.intp, like), generate
+
+
+@intrinsic
+def store(context, vector, i, lanes):
+    """Write the lanes to vector[i], vector[i + 1], …"""
+
+    def generate(context, builder, signature, arguments):
+        wide = context.get_value_type(lanes).as_pointer()
+        pointer = builder.bitcast(_pointer(context, builder, vector, arguments), wide)
+        builder.store(arguments[2], pointer, align=vector.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(vector, types.intp, lanes), generate
+
+
+@intrinsic
+def add_times(context, total, x, lanes):
+    """total + x·lanes in every lane; x is one number for all, or lanes too."""
+    factor = x if isinstance(x, Lanes) else lanes.dtype
+
+    def generate(context, builder, signature, arguments):
+        total, x, row = arguments
+        if factor == lanes.dtype:
+            kind = context.get_value_type(lanes)
+            nothing, zero = ir.Constant(kind, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+            everywhere = ir.Constant(ir.VectorType(ir.IntType(32), lanes.count), None)
+            one = builder.insert_element(nothing, x, zero)
+            x = builder.shuffle_vector(one, nothing, everywhere)
+        product = builder.fmul(x, row, flags=("contract",))
+        return builder.fadd(total, product, flags=("contract",))
+
+    return lanes(lanes, factor, lanes), generate
+
+
+@intrinsic
+def sum_of(context, lanes):
+    """The sum of all lanes: halves are added until one is left."""
+
+    def generate(context, builder, signature, arguments):
+        (rest,), count = arguments, lanes.count
+        while count > 1:
+            count //= 2
+            low, high = (
+                ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(k, k + count)))
+                for k in (0, count)
+            )
+            rest = builder.fadd(
+                builder.shuffle_vector(rest, rest, low), builder.shuffle_vector(rest, rest, high)
+            )
+        return builder.extract_element(rest, ir.Constant(ir.IntType(32), 0))
+
+    return lanes.dtype(lanes), generate
+
+
+@intrinsic
+def publish(context, array, i, value):
+    """array[i] = value, seen by other threads after all that this one has written before."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = _pointer(context, builder, array, arguments)
+        builder.store_atomic(arguments[2], pointer, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, array.dtype), generate
+
+
+@intrinsic
+def observe(context, array, i):
+    """array[i] as another thread has published it, and with it all that it had written before."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.load_atomic(_pointer(context, builder, array, arguments), "acquire", 8)
+
+    return array.dtype(array, types.intp), generate
+
+
+_yield = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+let_others_run = types.ExternalFunction(_yield, types.intc())
+PATIENCE = 2_000
+"""Looks at another thread's count (about 2 µs) before the core is offered to other programs."""
+
+
+@compiled
+def meet(me, arrived):
+    """Wait until every thread has come this far; then all see what each has written."""
+    mine = arrived[me * 8] + 1
+    publish(arrived, me * 8, mine)
+    for other in range(0, len(arrived), 8):
+        looks = 0
+        while observe(arrived, other) < mine:
+            looks += 1
+            if looks > PATIENCE:
+                let_others_run()
+
+
+# --- Products -------------------------------------------------------------------------------------
+# Matrices are flat vectors here: `at` is where one begins, `width` how long a row is. Widths are
+# whole lines, so no product has a remainder.
+
+
+@compiled
+def copy(count, source, source_at, to, to_at):
+    """`count` numbers from one vector into another. (A slice would be slow to compile.)"""
+    for k in range(count):
+        to[to_at + k] = source[source_at + k]
+
+
+@compiled
+def clear(vector, at, count):
+    """Write zeros."""
+    for k in range(count):
+        vector[at + k] = 0
+
+
+@compiled
+def round_up(units, vector):
+    """The units padded to whole lines."""
+    lanes = LINE // vector.itemsize
+    return (units + lanes - 1) // lanes * lanes
+
+
+@compiled
+def add_lit_rows(total, values, columns, start, end, M, at, width):
+    """total + the sum over lit pixels n of values[n] · row columns[n] of M."""
+    for n in range(start, end):
+        total = add_times(total, values[n], load(M, at + columns[n] * width, total))
+    return total
+
+
+@compiled
+def add_rows(total, x, x_at, stride, count, M, at, width):
+    """total + the sum over n < count of x[n] · row n of M; the x are `stride` apart."""
+    for n in range(count):
+        total = add_times(total, x[x_at + n * stride], load(M, at + n * width, total))
+    return total
+
+
+@compiled
+def add_rows_to_four(a, b, c, d, x, x_at, step, stride, count, M, at, width):
+    """`add_rows` for four rows of x, `step` apart: each row of M is read once for all four."""
+    for n in range(count):
+        here, row = x_at + n * stride, load(M, at + n * width, a)
+        a = add_times(a, x[here], row)
+        b = add_times(b, x[here + step], row)
+        c = add_times(c, x[here + 2 * step], row)
+        d = add_times(d, x[here + 3 * step], row)
+    return a, b, c, d
+
+
+@compiled
+def multiply(x, x_at, step, stride, rows, count, M, at, width, out, out_at):
+    """out (rows, width) += x·M for x (rows, count), M (count, width).
+
+    x[r, n] is x[x_at + r·step + n·stride], so that a transposed x needs no copy.
+    """
+    block, line = BLOCK // out.itemsize, LINE // out.itemsize
+    wide, fours = width // block * block, rows // 4 * 4
+    for k in range(0, wide, block):
+        for r in range(0, fours, 4):
+            to, like = out_at + r * width + k, block_of_zeros(out)
+            a, b = load(out, to, like), load(out, to + width, like)
+            c, d = load(out, to + 2 * width, like), load(out, to + 3 * width, like)
+            first = x_at + r * step
+            sums = add_rows_to_four(a, b, c, d, x, first, step, stride, count, M, at + k, width)
+            store(out, to, sums[0])
+            store(out, to + width, sums[1])
+            store(out, to + 2 * width, sums[2])
+            store(out, to + 3 * width, sums[3])
+        for r in range(fours, rows):
+            to = out_at + r * width + k
+            total = load(out, to, block_of_zeros(out))
+            total = add_rows(total, x, x_at + r * step, stride, count, M, at + k, width)
+            store(out, to, total)
+    for k in range(wide, width, line):
+        for r in range(rows):
+            to = out_at + r * width + k
+            rest = load(out, to, line_of_zeros(out))
+            rest = add_rows(rest, x, x_at + r * step, stride, count, M, at + k, width)
+            store(out, to, rest)
+
+
+@compiled
+def multiply_transposed(A, A_at, rows, U, U_at, columns, width, out, out_at):
+    """out (rows, columns) += A·Uᵀ for A (rows, width), U (columns, width).
+
+    Four columns at once: their sums do not wait for one another.
+    """
+    fours = columns // 4 * 4
+    for r in range(rows):
+        row, to = A_at + r * width, out_at + r * columns
+        for c in range(0, fours, 4):
+            one, two, three, four = four_dots(A, row, U, U_at + c * width, width)
+            out[to + c] += one
+            out[to + c + 1] += two
+            out[to + c + 2] += three
+            out[to + c + 3] += four
+        for c in range(fours, columns):
+            out[to + c] += dot(A, row, U, U_at + c * width, width)
+
+
+@compiled
+def dot(A, A_at, U, U_at, width):
+    """The sum of the products of two rows."""
+    total = line_of_zeros(A)
+    for k in range(0, width, LINE // A.itemsize):
+        total = add_times(total, load(A, A_at + k, total), load(U, U_at + k, total))
+    return sum_of(total)
+
+
+@compiled
+def four_dots(A, A_at, U, U_at, width):
+    """`dot` of one row with four that follow one another."""
+    one = two = three = four = line_of_zeros(A)
+    for k in range(0, width, LINE // A.itemsize):
+        a, u = load(A, A_at + k, one), U_at + k
+        one = add_times(one, a, load(U, u, one))
+        two = add_times(two, a, load(U, u + width, one))
+        three = add_times(three, a, load(U, u + 2 * width, one))
+        four = add_times(four, a, load(U, u + 3 * width, one))
+    return sum_of(one), sum_of(two), sum_of(three), sum_of(four)
+
+
+@compiled
+def add_sums(M, rows, width, out, out_at):
+    """out (width,) += the sum of M's rows; M (rows, width) begins its vector."""
+    one = M.dtype.type(1)
+    for k in range(0, width, LINE // M.itemsize):
+        total = load(out, out_at + k, line_of_zeros(out))
+        for r in range(rows):
+            total = add_times(total, one, load(M, r * width + k, total))
+        store(out, out_at + k, total)
+
+
+# --- The first layer, where the pixels are --------------------------------------------------------
+
+
+@compiled
+def first_layer(inputs, images, batch, part, desk, width):
+    """Z1 = X·W1 + b1 of my units, (N, width), into the first layer's place in A."""
+    block, line = BLOCK // part.theta.itemsize, LINE // part.theta.itemsize
+    W, b, Z = part.W_at[0], part.b_at[0], desk.A
+    wide = width // block * block
+    if len(images.dense) > 0:
+        for i in range(len(batch)):
+            copy(inputs, images.dense, batch[i] * inputs, desk.X, i * inputs)
+            copy(width, part.theta, b, Z, i * width)
+        multiply(desk.X, 0, inputs, 1, len(batch), inputs, part.theta, W, width, Z, 0)
+        return
+    for i in range(len(batch)):
+        start, end = images.starts[batch[i]], images.starts[batch[i] + 1]
+        lit = images.values, images.columns, start, end
+        for k in range(0, wide, block):
+            total = load(part.theta, b + k, block_of_zeros(Z))
+            store(Z, i * width + k, add_lit_rows(total, *lit, part.theta, W + k, width))
+        for k in range(wide, width, line):
+            rest = load(part.theta, b + k, line_of_zeros(Z))
+            store(Z, i * width + k, add_lit_rows(rest, *lit, part.theta, W + k, width))
+
+
+@compiled
+def add_to_lit_rows(row, values, columns, start, end, M, at, width):
+    """Row columns[n] of M += values[n] · row, for every lit pixel n."""
+    for n in range(start, end):
+        to = at + columns[n] * width
+        store(M, to, add_times(load(M, to, row), values[n], row))
+
+
+@compiled
+def first_layer_derivative(inputs, images, batch, part, desk, width):
+    """dW1 = Xᵀ·dZ1, of my units: a pixel that is 0 adds nothing to its row of dW1."""
+    G, W, D = part.gradient, part.W_at[0], desk.D
+    block, line = BLOCK // G.itemsize, LINE // G.itemsize
+    wide = width // block * block
+    if len(images.dense) > 0:
+        multiply(desk.X, 0, 1, inputs, inputs, len(batch), D, 0, width, G, W)
+        return
+    for i in range(len(batch)):
+        start, end = images.starts[batch[i]], images.starts[batch[i] + 1]
+        lit = images.values, images.columns, start, end
+        for k in range(0, wide, block):
+            row = load(D, i * width + k, block_of_zeros(D))
+            add_to_lit_rows(row, *lit, G, W + k, width)
+        for k in range(wide, width, line):
+            rest = load(D, i * width + k, line_of_zeros(D))
+            add_to_lit_rows(rest, *lit, G, W + k, width)
+
+
+# --- Activations, each beside its derivative ------------------------------------------------------
+
+
+@compiled
+def activate(kind, A, at, rows, units, width):
+    """A = g(Z) in place, for my units; the padding stays 0."""
+    half, one, zero = A.dtype.type(0.5), A.dtype.type(1), A.dtype.type(0)
+    for row in range(at, at + rows * width, width):
+        if kind == RELU:
+            for k in range(row, row + units):
+                a = A[k]
+                A[k] = zero if a < zero else a  # NaN stays NaN
+        elif kind == TANH:
+            for k in range(row, row + units):
+                A[k] = math.tanh(A[k])
+        else:
+            for k in range(row, row + units):
+                A[k] = half * (one + math.tanh(half * A[k]))
+
+
+@compiled
+def times_slope(kind, D, A, at, count):
+    """D = dA * g'(Z), where g' is written with A = g(Z)."""
+    one, zero = A.dtype.type(1), A.dtype.type(0)
+    if kind == RELU:
+        for k in range(count):
+            d, a = D[k], A[at + k]
+            D[k] = d if a > zero else zero
+    elif kind == TANH:
+        for k in range(count):
+            D[k] *= one - A[at + k] * A[at + k]
+    else:
+        for k in range(count):
+            D[k] *= A[at + k] * (one - A[at + k])
+
+
+# --- Forward, loss, backward ----------------------------------------------------------------------
+
+
+@compiled
+def my_width(part, layer):
+    """My units of this layer, padded."""
+    return round_up(part.last[layer] - part.first[layer], part.theta)
+
+
+@compiled
+def forward(net, part, desk, team, sums, images, batch):
+    """The batch's logits (N, classes), into desk.logits of every thread."""
+    layers, n = len(part.first), len(batch)
+    first_layer(net.sizes[0], images, batch, part, desk, my_width(part, 0))
+    for layer in range(1, layers):
+        before, at = my_width(part, layer - 1), desk.A_at[layer - 1]
+        units, mine = net.sizes[layer + 1], part.last[layer] - part.first[layer]
+        activate(
+            net.activation, desk.A, at, n, part.last[layer - 1] - part.first[layer - 1], before
+        )
+
+        # My share of Z: what my units say, and, once in all threads, the biases.
+        share, sums_at = sums[part.me], team.sums_at[layer]
+        clear(share, sums_at, n * units)
+        for i in range(n):
+            to = sums_at + i * units + part.first[layer]
+            copy(mine, part.theta, part.b_at[layer], share, to)
+        weights = part.theta, part.W_at[layer], units, before
+        multiply_transposed(desk.A, at, n, *weights, share, sums_at)
+        meet(part.me, team.arrived)
+
+        if layer < layers - 1:
+            add_up(sums, sums_at, n, units, part.first[layer], part.last[layer], desk.A,
+                   desk.A_at[layer], my_width(part, layer))  # fmt: skip
+        else:
+            add_up(sums, sums_at, n, units, 0, units, desk.logits, 0, units)
+    if layers == 1:
+        take_logits(desk, n, net.sizes[1], my_width(part, 0))
+
+
+@compiled
+def add_up(sums, at, rows, units, first, last, out, out_at, width):
+    """Z = the sum of all threads' shares, of the units from first to last; out (rows, width)."""
+    clear(out, out_at, rows * width)
+    for other in range(len(sums)):
+        for i in range(rows):
+            for k in range(last - first):
+                out[out_at + i * width + k] += sums[other, at + i * units + first + k]
+
+
+@compiled
+def take_logits(desk, rows, classes, width):
+    """Without hidden layers the first layer's Z are the logits, but for the padding."""
+    for i in range(rows):
+        copy(classes, desk.A, i * width, desk.logits, i * classes)
+
+
+@compiled
+def loss_derivative(Z, labels, batch, classes):
+    """dZ = (softmax(Z) - Y) / N into Z; returns the mean loss, and how many answers were right.
+
+    As in `neural_networks`: the row's maximum is taken out first, so that no exp overflows.
+    """
+    loss, correct = 0.0, 0
+    n = Z.dtype.type(len(batch))
+    for i in range(len(batch)):
+        row, label = Z[i * classes : (i + 1) * classes], labels[batch[i]]
+        answer = 0
+        for c in range(1, classes):
+            if row[c] > row[answer]:
+                answer = c
+        top, total = row[answer], Z.dtype.type(0)
+        of_label = row[label] - top
+        for c in range(classes):
+            row[c] = np.exp(row[c] - top)
+            total += row[c]
+        loss += np.log(total) - of_label
+        correct += answer == label
+        for c in range(classes):
+            row[c] /= total
+        row[label] -= Z.dtype.type(1)
+        for c in range(classes):
+            row[c] /= n
+    return loss / len(batch), correct
+
+
+@compiled
+def backward(net, part, desk, team, images, batch):
+    """Add the loss's derivatives by all that is mine to part.gradient; desk.logits has dZ."""
+    n, G = len(batch), part.gradient
+    dZ, dZ_at = desk.logits, 0  # (N, units), of a whole layer
+    if part.me == 0:
+        add_logit_biases(dZ, n, net.sizes[-1], G, part.b_at[-1])
+    for layer in range(len(part.first) - 1, 0, -1):
+        before, units = my_width(part, layer - 1), net.sizes[layer + 1]
+        A_at, W_at = desk.A_at[layer - 1], part.W_at[layer]
+        multiply(dZ, dZ_at, 1, units, units, n, desk.A, A_at, before, G, W_at)  # dU = dZᵀ·A
+
+        clear(desk.D, 0, n * before)
+        multiply(dZ, dZ_at, units, 1, n, units, part.theta, W_at, before, desk.D, 0)  # dA = dZ·U
+        times_slope(net.activation, desk.D, desk.A, A_at, n * before)
+        add_sums(desk.D, n, before, G, part.b_at[layer - 1])  # db
+        if layer > 1:  # the layer before needs all of dZ, so everybody gives what is his
+            dZ, dZ_at = team.dZ, team.sums_at[layer - 1]
+            share_columns(desk.D, n, before, part, layer - 1, dZ, dZ_at, net.sizes[layer])
+            meet(part.me, team.arrived)
+    width = my_width(part, 0)
+    if len(part.first) == 1:
+        spread_logits(desk, n, net.sizes[1], width)
+    first_layer_derivative(net.sizes[0], images, batch, part, desk, width)
+
+
+@compiled
+def add_logit_biases(dZ, rows, classes, G, at):
+    """db of the logits: the sum of dZ (rows, classes) over the batch."""
+    for i in range(rows):
+        for c in range(classes):
+            G[at + c] += dZ[i * classes + c]
+
+
+@compiled
+def share_columns(D, rows, width, part, layer, dZ, at, units):
+    """Write my columns (rows, width) of a derivative where all threads read it."""
+    first, mine = part.first[layer], part.last[layer] - part.first[layer]
+    for i in range(rows):
+        copy(mine, D, i * width, dZ, at + i * units + first)
+
+
+@compiled
+def spread_logits(desk, rows, classes, width):
+    """The reverse of `take_logits`: the derivatives by the logits, padded."""
+    clear(desk.D, 0, rows * width)
+    for i in range(rows):
+        copy(classes, desk.logits, i * classes, desk.D, i * width)
+
+
+# --- The optimizers: one pass over memory, which also clears the derivatives ----------------------
+# Each moves theta[k], memory and derivative together while they are in the core. The formulas are
+# those of the classes of the same names in `neural_networks`.
+
+
+@compiled
+def descend(theta, G, rate, l2, keep):
+    """θ ← θ - lr·g."""
+    zero = theta.dtype.type(0)
+    for k in range(len(theta)):
+        g = G[k] + l2 * theta[k]
+        theta[k] -= rate * g
+        G[k] = g if keep else zero
+
+
+@compiled
+def forget_what_is_nearly_zero(memory):
+    """Below about 1e-31 in float32, what the optimizer remembers becomes 0.
+
+    The memory of a pixel that is rarely lit shrinks with every step until it is a subnormal number,
+    with which processors compute many times slower: 5 % of them double the time of an update. The
+    bound is as far above them as rounding is below 1, so that once in a while is often enough. (Its
+    root, 3e-16, is nothing beside Adam's ε.)
+    """
+    kind, zero = np.finfo(memory.dtype), memory.dtype.type(0)
+    least = memory.dtype.type(kind.tiny / kind.eps)
+    for k in range(len(memory)):
+        x = memory[k]
+        memory[k] = zero if abs(x) < least else x  # NaN stays NaN
+
+
+@compiled
+def roll(theta, G, v, mu, rate, keras, nesterov, l2, keep):
+    """v ← μv + push·g, θ ← θ + move·v: Keras' velocity has the rate in it, PyTorch's has not."""
+    zero, one = theta.dtype.type(0), theta.dtype.type(1)
+    push, move = (-rate, one) if keras else (one, -rate)
+    for k in range(len(theta)):
+        g = G[k] + l2 * theta[k]
+        v[k] = mu * v[k] + push * g
+        theta[k] += move * (push * g + mu * v[k] if nesterov else v[k])
+        G[k] = g if keep else zero
+
+
+@compiled
+def rmsprop(theta, G, v, fresh, rate, epsilon, keras, l2, keep):
+    """v ← v + (1 - ρ)(g² - v), and each weight's step is divided by √v; `fresh` is 1 - ρ."""
+    zero = theta.dtype.type(0)
+    for k in range(len(theta)):
+        g = G[k] + l2 * theta[k]
+        v[k] += fresh * (g * g - v[k])
+        theta[k] -= rate * g / (np.sqrt(v[k] + epsilon) if keras else np.sqrt(v[k]) + epsilon)
+        G[k] = g if keep else zero
+
+
+@compiled
+def adam(theta, G, m, v, fresh1, fresh2, rate, epsilon, shrink, l2, keep):
+    """Both dialects as one formula: rate is lr·√c₂/c₁, epsilon as it follows; `fresh` is 1 - β.
+
+    The weights shrink first, which makes it AdamW.
+    """
+    zero = theta.dtype.type(0)
+    for k in range(len(theta)):
+        g = G[k] + l2 * theta[k]
+        m[k] += fresh1 * (g - m[k])
+        v[k] += fresh2 * (g * g - v[k])
+        theta[k] = theta[k] * shrink - rate * (m[k] / (np.sqrt(v[k]) + epsilon))
+        G[k] = g if keep else zero
+
+
+@compiled
+def move(net, part, start, end, numbers, shrink, l2, keep):
+    """Move theta[start:end] by the network's optimizer."""
+    rate, epsilon, constants = numbers[0], numbers[1], net.constants
+    theta, G = part.theta[start:end], part.gradient[start:end]
+    m, v = part.memory1[start:end], part.memory2[start:end]
+    if net.optimizer == SGD:
+        descend(theta, G, rate, l2, keep)
+    elif net.optimizer == MOMENTUM:
+        roll(theta, G, m, constants[0], rate, net.keras, net.nesterov, l2, keep)
+    elif net.optimizer == RMSPROP:
+        rmsprop(theta, G, m, constants[0], rate, epsilon, net.keras, l2, keep)
+    else:
+        adam(theta, G, m, v, constants[0], constants[1], rate, epsilon, shrink, l2, keep)
+
+
+@compiled
+def update(net, part, numbers, keep):
+    """Move all that is mine; biases are neither penalised nor do they shrink."""
+    number = part.theta.dtype.type
+    for layer in range(len(part.first)):
+        W, b, end = part.W_at[layer], part.b_at[layer], part.b_at[layer] + my_width(part, layer)
+        move(net, part, W, b, numbers, numbers[2], number(net.l2), keep)
+        move(net, part, b, end, numbers, number(1), number(0), keep)
+
+
+@compiled
+def sum_of_squares(part):
+    """The sum of W² over my weights."""
+    total = 0.0
+    for layer in range(len(part.first)):
+        for k in range(part.W_at[layer], part.b_at[layer]):
+            total += part.theta[k] * part.theta[k]
+    return total
+
+
+# --- What Python calls ----------------------------------------------------------------------------
+
+
+@entry
+def train(net, part, desk, team, images, plan, found):
+    """One thread's part of the plan's steps; all threads must be called at once, each with its own.
+
+    Without numbers for the optimizer nothing is learned, and there are only logits.
+    """
+    classes = net.sizes[-1]
+    learning = len(plan.numbers) > 0
+    for s in range(len(plan.ends) - 1):
+        start, end = plan.ends[s], plan.ends[s + 1]
+        batch = plan.order[start:end]
+        if learning and net.l2 > 0:
+            found.squares[part.me, s] = sum_of_squares(part)
+        forward(net, part, desk, team, team.sums[s % 2], images, batch)
+        if part.me == 0 and len(found.logits) > 0:
+            copy((end - start) * classes, desk.logits, 0, found.logits, start * classes)
+        if learning:
+            loss, correct = loss_derivative(desk.logits, plan.labels, batch, classes)
+            if part.me == 0:
+                found.losses[s], found.correct[s] = loss, correct
+            backward(net, part, desk, team, images, batch)
+            update(net, part, plan.numbers[s], plan.keep)
+            if s % 64 == 0:
+                forget_what_is_nearly_zero(part.memory1)
+                forget_what_is_nearly_zero(part.memory2)
+
+
+@entry
+def keep_lit(images, inputs, values, columns, starts):
+    """Fill in the lit pixels of images (N * inputs,), row by row; starts[0] must be 0."""
+    n = 0
+    for i in range(len(starts) - 1):
+        for j in range(inputs):
+            value = images[i * inputs + j]
+            if value != 0:
+                values[n], columns[n] = value, j
+                n += 1
+        starts[i + 1] = n
