@@ -139,7 +139,7 @@ def _verify_frameworks(options: Namespace) -> int:
 def _verify_file(options: Namespace) -> int:
     for flag in ("backends", "view", "tolerance"):
         if getattr(options, flag) is not None:
-            raise LockstepError(f"--{flag} says nothing about a file of your own; leave it away.")
+            raise LockstepError(f"--{flag} says nothing about a file of your own; leave it out.")
     from .own import TEMPLATE_SETTINGS, check
     from .report.verdict import print_verdict
 
@@ -195,7 +195,7 @@ def report(options: Namespace) -> int:
     if kind == "md":
         for flag in ("open", "name"):
             if getattr(options, flag):
-                raise LockstepError(f"--{flag} is for a page; leave it away with --format md.")
+                raise LockstepError(f"--{flag} is for a page; leave it out with --format md.")
         print(markdown(evidence.load(folders)), end="")
         return 0
     if len(folders) == 1:
@@ -216,12 +216,16 @@ def report(options: Namespace) -> int:
 
 
 def _folder_of(run: str, out: Path) -> Path:
-    """The folder of a run that is given by its folder, by its results.json, or by its name."""
+    """The folder of a run that is given by its folder, by a file in it, or by its name."""
     for path in (Path(run), out / run):
-        if path.name == "results.json" and path.is_file():
-            return path.parent
-        if path.is_dir():
-            return path
+        folder = path.parent if path.is_file() else path
+        if folder.is_dir():
+            if not (folder / "results.json").is_file():
+                raise LockstepError(
+                    f"{folder} holds no results.json, so it is no run that `compare` or `train` "
+                    "has made; name one, or several for one page."
+                )
+            return folder
     raise LockstepError(f"There is no run {run!r}, neither as a folder nor in {out}.")
 
 
@@ -234,7 +238,7 @@ def data(options: Namespace) -> int:
 
         name = one_of(datasets.SOURCES, options.fetch, "dataset to download")
         if options.data_dir:
-            raise LockstepError("--fetch downloads into the cache folder; leave --data-dir away.")
+            raise LockstepError("--fetch downloads into the cache folder; leave --data-dir out.")
         folder = fetch(name, datasets.cache_folder(name))
         datasets.read(name, folder)
         print(f"{datasets.SOURCES[name].title} is in {folder}")

@@ -66,18 +66,26 @@ def compare(
         run = _trained(recipe, backends, data, out, name, device, repeats, progress, tensorboard)
         final = out / name
         try:
+            wanted = proof_steps and set(run["backends"]) - {REFERENCE}
+            if wanted:  # until it is there: should this be interrupted, the page says so
+                _write_proofs(final, [], "it was not finished")
             proofs, why = _prove(run, recipe, data, proof_steps, device, progress)
-            if proofs or why:
-                content = {"proofs": [proof.to_dict() for proof in proofs], "failed": why}
-                results.write_json(final / "proof.json", content, indent=None)
+            if wanted:
+                _write_proofs(final, proofs, why)
             progress.note("Drawing the report …")
             from .report import evidence, page
 
             page.write(evidence.load([final]), final)
         except BaseException:
-            print(f"The training is kept; `lockstep report {final}` draws it.", file=sys.stderr)
+            command = shlex.join(["lockstep", "report", str(final)])
+            print(f"\nThe training is whole and kept; `{command}` draws it.", file=sys.stderr)
             raise
     return Compared(run, final, proofs, why)
+
+
+def _write_proofs(folder: Path, proofs: list[Proof], failed: str | None) -> None:
+    content = {"proofs": [proof.to_dict() for proof in proofs], "failed": failed}
+    results.write_json(folder / "proof.json", content, indent=None)
 
 
 def _trained(

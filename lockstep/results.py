@@ -150,6 +150,9 @@ def _check_backends(backends: object, file: Path) -> None:
         )
         if missing:
             raise LockstepError(f"{file} lacks {missing[0]} of {name}; make the run again.")
+        for key in (key for key, kind in BackendResult.__annotations__.items() if kind is float):
+            if not all(isinstance(run.get(key, 0), int | float) for run in runs):
+                raise LockstepError(f"{key} of {name} in {file} is no number; make the run again.")
 
 
 def environment() -> dict:
@@ -199,6 +202,7 @@ def peak_rss_bytes() -> int:
 def check_free(out: Path, name: str) -> Path:
     """The folder that a run of this name will be, if it may be called so and is not there yet."""
     plain = Path(name).name == name and not name.startswith(".") and 0 < len(name) <= 200
+    plain &= all(character.isprintable() for character in name if ord(character) < 128)
     if not plain:
         raise LockstepError(f"A run cannot be called {name[:80]!r}; use a plain folder name.")
     final = out / name

@@ -392,7 +392,8 @@ def verdict(proof: Proof) -> str:
     judged = [c for c in proof.comparisons if c.judged]
     sentences = []
     if judged and not different:
-        names = " and ".join(dict.fromkeys(c.backend for c in judged))
+        *most, last = dict.fromkeys(c.backend for c in judged)
+        names = f"{', '.join(most)} or {last}" if most else last
         sentences.append(
             f"The same: over {proof.steps} steps in {proof.recipe.dtype}, no number of {names} "
             f"differs from NumPy's by more than {max(c.worst() for c in judged):.1e}."

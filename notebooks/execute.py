@@ -69,7 +69,10 @@ def executed(notebook: NotebookNode, folder: Path, **environment: str) -> Iterat
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
-    for name in parser.parse_args().names or NAMES:
+    names = parser.parse_args().names or NAMES
+    if "LOCKSTEP_NOTEBOOK" in os.environ:
+        parser.error("LOCKSTEP_NOTEBOOK is set, but what is kept are full runs; unset it")
+    for name in names:
         start = perf_counter()
         notebook = source(name)
         with executed(notebook, ROOT):

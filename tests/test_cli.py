@@ -191,7 +191,7 @@ def test_what_comes_after_the_training_cannot_take_it_away(digits, tmp_path, mon
     with pytest.raises(KeyboardInterrupt):
         compare.compare(recipe, ("numpy", "torch"), digits, tmp_path, "r", proof_steps=5)
     assert results.load(tmp_path / "r")["backends"].keys() == {"numpy", "torch"}
-    assert "The training is kept; `lockstep report" in capsys.readouterr().err
+    assert "The training is whole and kept; `lockstep report" in capsys.readouterr().err
     assert not list(tmp_path.rglob("*scratch*")) and not list(tmp_path.rglob("*partial*"))
 
 
@@ -249,7 +249,7 @@ def test_explain_ends_at_the_same_numbers_and_leaves_a_figure(tmp_path):
         (["compare", "--proof", "-1"], "--proof is -1; it must be 0 to"),
         (["report", "absent"], "There is no run 'absent'"),
         (["report", ".", "--format", "pdf"], "There is no format of a report 'pdf'"),
-        (["report", "."], "Cannot read the results results.json"),
+        (["report", "."], ". holds no results.json"),
         (["data", "--fetch", "minst"], "did you mean 'mnist'"),
         (["compare", "--nonsense"], "unrecognized arguments: --nonsense"),
     ],

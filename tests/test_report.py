@@ -104,6 +104,12 @@ def spoil_schema(run):
     (run / "results.json").write_text(json.dumps(values), encoding="utf-8")
 
 
+def spoil_type(run):
+    values = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    values["backends"]["torch"]["test_accuracy"] = "x"
+    (run / "results.json").write_text(json.dumps(values), encoding="utf-8")
+
+
 def spoil_answers(run):
     from safetensors.numpy import load_file, save_file
 
@@ -130,6 +136,7 @@ def cut(file):
         (spoil_schema, "has results of schema 1; this version reads 2"),
         (spoil_answers, "answers.safetensors lacks logits.torch; make the run again"),
         (lambda run: (run / "results.json").unlink(), "Cannot read the results"),
+        (spoil_type, "test_accuracy of torch in"),
         (lambda run: (run / "answers.safetensors").unlink(), "Cannot read the answers"),
         (lambda run: (run / "weights" / "torch.safetensors").unlink(), "Cannot read the weights"),
     ],
@@ -439,7 +446,7 @@ def test_the_line_is_the_median_of_the_sums():
         for a, b in ((1.0, 5.0), (2.0, 1.0), (9.0, 1.0))
     ]
     figure = figures.time_and_memory({"a": seeds[0] | {"repeats": seeds}}, "x")
-    assert [text.get_text() for text in figure.axes[1].texts] == ["6.00"]
+    assert [text.get_text() for text in figure.axes[1].texts] == ["6"]
 
 
 def test_what_is_no_number_is_not_drawn_as_0():

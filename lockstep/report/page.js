@@ -10,6 +10,11 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+// What a click of the reader's fills is brought into view; what the page itself fills is not.
+function show(panel, event) {
+  if (event.isTrusted) panel.scrollIntoView({ block: "nearest" });
+}
+
 function press(button, among) {
   for (const other of among) other.setAttribute("aria-pressed", String(other === button));
 }
@@ -100,7 +105,11 @@ for (const table of document.querySelectorAll("table.matrix")) {
     }, td.textContent);
     td.replaceChildren(button);
     const cell = { ...td.dataset, backend: Number(table.dataset.backend), difference };
-    button.addEventListener("click", () => { press(button, cells); showCell(cell); });
+    button.addEventListener("click", (event) => {
+      press(button, cells);
+      showCell(cell);
+      show(document.getElementById("cell"), event);
+    });
     own.push(button);
     cells.push(button);
   }
@@ -141,6 +150,17 @@ function choose(button) {
   for (const matrix of document.querySelectorAll("[data-matrix]")) {
     matrix.hidden = matrix.dataset.matrix !== button.dataset.show;
   }
+  const pressed = document.querySelector("[data-matrix] td button[aria-pressed='true']");
+  if (!pressed) return;
+  const { true: is, answer } = pressed.parentElement.dataset;
+  const same = document.querySelector(`[data-matrix='${button.dataset.show}'] `
+    + `td[data-true='${is}'][data-answer='${answer}'] button`);
+  if (same) same.click();
+  else {
+    press(null, cells);
+    const words = `${backends[button.dataset.show]} answers no ${classes[is]} with ${classes[answer]}.`;
+    document.getElementById("cell").replaceChildren(element("p", {}, words));
+  }
 }
 for (const button of choices) button.addEventListener("click", () => choose(button));
 choose(choices[0]);
@@ -153,9 +173,11 @@ const tiles = [...document.querySelectorAll("[data-digit]")].map((span) => {
   const place = Number(span.dataset.digit);
   button.setAttribute("aria-label",
     `test image ${digits[place].index}, ${span.textContent.trim() || button.textContent}`);
-  button.addEventListener("click", () => {
+  button.addEventListener("click", (event) => {
     press(button, tiles);
+    button.closest(".gallery").after(chosen);
     chosen.replaceChildren(chances(place));
+    show(chosen, event);
   });
   span.replaceWith(button);
   return button;

@@ -204,17 +204,26 @@ STARTS = {
 }
 
 
-def starts(runs: Sequence[Results]) -> list[tuple[str, bool, dict[str, str]]]:
-    """What each training hashed before it began: words, whether all of a run agree, and by whom.
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def starts(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What each training hashed before it began: words, then by whom and the hash, of each hash.
 
     Of the first seed; the seeds after it follow from it.
     """
     found = []
-    for run in runs:
-        where = f" of {run['name']}" if len(runs) > 1 else ""
-        for key, words in STARTS.items():
-            hashes = {name: result[key] for name, result in run["backends"].items()}  # type: ignore[literal-required]
-            found.append((f"{words}{where}", len(set(hashes.values())) == 1, hashes))
+    for key, words in STARTS.items():
+        groups: dict[str, list[str]] = {}
+        for name, result in results["backends"].items():
+            groups.setdefault(result[key], []).append(name)  # type: ignore[literal-required]
+        several = len(results["backends"]) > 1
+        everyone = "the same for all" if several else ""
+        told = [(everyone if len(groups) == 1 else listed(who), h) for h, who in groups.items()]
+        found.append((words, told))
     return found
 
 

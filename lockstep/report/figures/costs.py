@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ...results import BackendResult, runs_of
 from .style import AMBER, BLUE, GREEN, INK, VERMILION, WIDTH, headline, styled
@@ -39,12 +40,13 @@ def time_and_memory(backends: Mapping[str, BackendResult], title: str) -> Figure
             left = statistics.median(sums)
             axes.plot([left, left], [place - 0.38, place + 0.38], color=INK, linewidth=1.6)
             axes.plot(sums, [place] * len(sums), "o", color=INK, markersize=3, alpha=0.75)
-            words = f"{left:,.0f}" if factor != 1 else f"{left:.2f}"
+            words = f"{left:,.0f}" if factor != 1 else f"{left:.3g}"
             axes.annotate(words, (max(*sums, left), place), xytext=(6, 0), va="center",
                           textcoords="offset points", fontsize=9)  # fmt: skip
         axes.set_title(label, fontsize=9.5, pad=3)
         axes.margins(x=0.16)
         axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.set_yticks(range(len(backends)), list(backends))
         axes.set_ylim(len(backends) - 0.45, -0.55)
         axes.tick_params(axis="y", length=0)

@@ -11,7 +11,19 @@ from matplotlib.ticker import MaxNLocator
 
 from ...noise import interval
 from ...results import BackendResult, runs_of
-from .style import BLUE, GREEN, INK, QUIET, VERMILION, WIDTH, headline, logarithmic, look, styled
+from .style import (
+    BLUE,
+    GREEN,
+    INK,
+    PAPER,
+    QUIET,
+    VERMILION,
+    WIDTH,
+    headline,
+    logarithmic,
+    look,
+    styled,
+)
 
 Histories = Mapping[str, Sequence[Mapping]]
 """One history for each backend, rows as `results.Epoch`."""
@@ -49,6 +61,7 @@ def _against_epoch(
     histories: Histories, measure: str, unit: str, title: str, factor: float = 1
 ) -> Figure:
     several = len(histories) > 1
+    alone = max(len(history) for history in histories.values()) == 1  # a line of one is no line
     figure = Figure(figsize=(WIDTH, 4.6 if several else 3.2), layout="constrained")
     rows = figure.subplots(1 + several, 1, sharex=True, height_ratios=[3, 1.25][: 1 + several])
     curves, *beneath = np.atleast_1d(rows)
@@ -56,13 +69,15 @@ def _against_epoch(
         for part in PARTS:
             epochs = [row["epoch"] for row in history]
             points = [factor * row[f"{part}_{measure}"] for row in history]
-            alone = len(epochs) == 1  # a line of one point is no line
             marks = {"marker": "o", "markersize": 3.5} if part == "test" or alone else {}
+            if alone and part == "train":
+                marks |= {"markerfacecolor": PAPER, "markersize": 6}
             curves.plot(epochs, points, label=name * (part == "test"), **marks, **look(place))
     if _bundled(histories, measure):
         _name_the_bundles(curves, histories, measure, factor)
     else:
-        unit += ", test: dots"
+        words = "full: test set, hollow: training set" if alone else "dots: test set"
+        curves.text(0.02, 0.03, words, transform=curves.transAxes, fontsize=8.5, color=QUIET)
     curves.set_ylabel(unit)
     if several:
         curves.legend(*_named(curves), loc="lower left", bbox_to_anchor=(-0.02, 1),

@@ -21,7 +21,7 @@ NO_NUMBER = 1e9
 def parity(comparison: Comparison, dtype: str) -> Figure:
     """One backend beside the network by hand in one view; the tolerance stands beside each row."""
     tensors, steps = comparison.tensors, len(comparison.differences)
-    figure = Figure(figsize=(WIDTH, 1.55 + 0.175 * len(tensors)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.7 + 0.175 * len(tensors)), layout="constrained")
     axes = figure.subplots()
     colours = matplotlib.colormaps["viridis"].with_extremes(bad="#d9d9d9", over=VERMILION)
     with np.errstate(divide="ignore"):
@@ -43,7 +43,7 @@ def parity(comparison: Comparison, dtype: str) -> Figure:
     ticks = range(SMALLEST + 1, LARGEST + 1, 4)
     bar.set_ticks(list(ticks), labels=[f"1e{power}" if power else "1" for power in ticks])
     bar.set_label(
-        "largest absolute difference (grey: exactly 0; red: above 1, or no number)", fontsize=9
+        "largest absolute difference\n(grey: exactly 0; red: above 1, or no number)", fontsize=9
     )
     bar.outline.set_visible(False)
     headline(figure, f"{comparison.backend} beside NumPy: {dtype}, {comparison.view}")
