@@ -40,4 +40,4 @@ def photograph(page: Path) -> Image.Image:
 
 if __name__ == "__main__":
     picture = photograph(Path(sys.argv[1]) / "report.html")
-    picture.quantize(128).save(HERE / "report.png", optimize=True)
+    picture.quantize(256, dither=Image.Dither.NONE).save(HERE / "report.png", optimize=True)

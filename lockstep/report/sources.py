@@ -6,6 +6,7 @@ The files are read, not imported: no framework is needed to show what it takes t
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import textwrap
 import tokenize
@@ -66,6 +67,7 @@ HIDES = {
 }
 
 
+@functools.cache
 def approach(backend: str, recipe: Recipe) -> Approach:
     """The code of one backend for a step of this recipe's network."""
     plan = _plan(backend, recipe)

@@ -137,7 +137,7 @@ def pairs(results: Results) -> Table:
     return Table("pairs", "Differences of the test accuracy, seed by seed", columns, rows)
 
 
-VERDICTS = {"none": "the same", "noise": "no more than chance", "effect": "more than chance"}
+VERDICTS = {"none": "the same", "noise": "chance", "effect": "beyond chance"}
 
 
 def _by_seed(result: BackendResult) -> list[float]:
