@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 
 # Tests compute with NumPy and a framework in turns, and two test processes share the cores: with
 # one thread each they do not fight for them. Set before NumPy loads its BLAS, which reads it once.
@@ -70,6 +72,18 @@ def edit_source(monkeypatch):
         monkeypatch.setitem(datasets.SOURCES, name, row)
 
     return edit
+
+
+def lockstep(*arguments, cwd=None, **environment) -> subprocess.CompletedProcess:
+    """A command as a person types it, in a process of its own; with these environment variables."""
+    return subprocess.run(
+        [sys.executable, "-m", "lockstep", *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+    )
 
 
 def largest(a: np.ndarray, b: np.ndarray) -> float:

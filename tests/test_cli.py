@@ -12,23 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import lockstep
 
 from lockstep import answers, backend, compare, metrics, results, verify
 from lockstep.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--dataset", "digits", "--hidden", "16", "--epochs", "2"]
-
-
-def lockstep(*arguments, cwd=None, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "lockstep", *arguments],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-    )
 
 
 @pytest.fixture(scope="module")

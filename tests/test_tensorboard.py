@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FRAMEWORKS, installed
+from conftest import installed, lockstep
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
@@ -41,17 +41,6 @@ class Watch:
 sys.meta_path.insert(0, Watch())
 """
 """A sitecustomize.py that notes which processes import TensorFlow."""
-
-
-def lockstep(*arguments, cwd, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "lockstep", *arguments],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +215,7 @@ def test_the_confusion_matrix_is_a_picture(name, events):
     assert event.step == 1, "the last epoch"
 
 
-@pytest.mark.parametrize("name", FRAMEWORKS)
+@pytest.mark.parametrize("name", MULTIPLY)
 def test_the_graph_is_the_frameworks_own(name, events):
     graph = events[name]["train"].Graph()
     before = set()
@@ -242,8 +231,9 @@ def test_the_graph_is_the_frameworks_own(name, events):
     assert shapes == [(RECIPE.batch_size, size) for size in RECIPE.sizes[1:]]
 
 
-def test_by_hand_there_is_no_graph(events):
-    assert not events["numpy"]["train"].Tags()["graph"]
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_by_hand_there_is_no_graph(name, events):
+    assert not events[name]["train"].Tags()["graph"]
 
 
 # --- The command ----------------------------------------------------------------------------------
