@@ -21,7 +21,7 @@ from .results import write_whole
 
 PER_CELL = 24
 """At most so many digits of each cell of a confusion matrix are kept, for each backend."""
-MOST = 600
+MOST = 450
 """At most so many in all; a picture is some 250 bytes of a page."""
 
 

@@ -165,7 +165,8 @@ def test_lesson_runs_learns_and_proves(name, session, mnist):
         assert lesson.value(f"[c.backend for c in proof.comparisons] == 2 * {[FRAMEWORK[name]]}")
     else:
         assert 0 < lesson.value("float(gradient_error)") < 1e-6
-    assert solve(lesson) == ["Right.\n"] * 3
+    checked = solve(lesson)
+    assert len(checked) == 3 and all(words.endswith("Right.\n") for words in checked), checked
 
 
 def test_comparison_makes_a_run_and_reads_it(session, mnist):
@@ -191,4 +192,5 @@ def test_lesson_runs_offline_with_the_embedded_digits_and_says_so(name, session,
     lesson = session(name, **nowhere)
     assert lesson.value("data.name") == "digits"
     assert lesson.run("print(data.title)").strip() in words(lesson.notebook)
-    assert solve(lesson) == ["Right.\n"] * 3
+    checked = solve(lesson)
+    assert len(checked) == 3 and all(words.endswith("Right.\n") for words in checked), checked
