@@ -189,7 +189,6 @@ class Backend(ABC):
     def _write_weights(self, weights: Weights) -> None: ...
 
     @property
-    @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
         """A copy of the optimizer's memory in the backend's dialect; {} before the first update.
 
@@ -197,10 +196,30 @@ class Backend(ABC):
         "dense0.weight.velocity" (momentum, nesterov), "dense0.weight.v" (rmsprop), or
         "dense0.weight.m" and "dense0.weight.v" (adam, adamw). {} clears it.
         """
+        updates = self._count_updates()
+        if not updates:
+            return {}
+        state = {"updates": np.array(updates)}
+        for slot in optimizer_slots(self.recipe):
+            state |= {f"{name}.{slot}": a for name, a in self._read_memory(slot).items()}
+        return state
 
     @state.setter
+    def state(self, state: dict[str, np.ndarray]) -> None:
+        slots = optimizer_slots(self.recipe) if state else ()
+        memory = {s: {name: state[f"{name}.{s}"] for name in self.recipe.shapes} for s in slots}
+        self._write_memory(int(state.get("updates", 0)), memory)
+
     @abstractmethod
-    def state(self, state: dict[str, np.ndarray]) -> None: ...
+    def _count_updates(self) -> int: ...
+
+    @abstractmethod
+    def _read_memory(self, slot: str) -> Weights:
+        """A copy of what the optimizer remembers of each weight under one of its names."""
+
+    @abstractmethod
+    def _write_memory(self, updates: int, memory: dict[str, Weights]) -> None:
+        """Start the optimizer anew, as after so many updates; after none it remembers nothing."""
 
     @abstractmethod
     def forward(self, images: np.ndarray) -> np.ndarray:

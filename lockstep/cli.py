@@ -52,36 +52,29 @@ def _compare_flags(command: Parser) -> None:
     command.add_argument(
         "--backends", metavar="NAMES", help="e.g. numpy,torch (default: every installed one)"
     )
-    _repeats_flag(command)
-    _proof_flag(command)
-    _tensorboard_flag(command)
-    _recipe_flags(command)
-    _place_flags(command)
-    _run_flags(command)
+    _training_flags(command)
 
 
 def _train_flags(command: Parser) -> None:
     command.add_argument(
         "backend", metavar="BACKEND", help="numpy, torch, tensorflow, jax or numba"
     )
-    _repeats_flag(command)
-    _proof_flag(command)
-    _tensorboard_flag(command)
+    _training_flags(command)
+
+
+def _training_flags(command: Parser) -> None:
+    add = command.add_argument_group("the training").add_argument
+    add("--repeats", type=int, default=1, metavar="N", help="train with N seeds (1)")
+    add(
+        "--proof",
+        type=int,
+        metavar="STEPS",
+        help="updates of a proof at the end (compare: 200, train: 0)",
+    )
+    add("--tensorboard", action="store_true", help="write what TensorBoard shows into the run")
     _recipe_flags(command)
     _place_flags(command)
     _run_flags(command)
-
-
-def _repeats_flag(command: Parser) -> None:
-    command.add_argument(
-        "--repeats", type=int, default=1, metavar="N", help="train with N seeds (1)"
-    )
-
-
-def _tensorboard_flag(command: Parser) -> None:
-    command.add_argument(
-        "--tensorboard", action="store_true", help="write what TensorBoard shows into the run"
-    )
 
 
 def _verify_flags(command: Parser) -> None:
@@ -122,15 +115,6 @@ def _report_flags(command: Parser) -> None:
 def _data_flags(command: Parser) -> None:
     command.add_argument("--fetch", metavar="NAME", help="download a dataset into the cache folder")
     _data_dir_flag(command)
-
-
-def _proof_flag(command: Parser) -> None:
-    command.add_argument(
-        "--proof",
-        type=int,
-        metavar="STEPS",
-        help="updates of a proof at the end (compare: 200, train: 0)",
-    )
 
 
 def _recipe_flags(command: Parser) -> None:

@@ -170,7 +170,7 @@ def test_several_runs_are_one_comparison(folder, digits, tmp_path):
     assert {3, 5, 7} <= shown
     for index, image in zip(both.answers.shown, both.answers.images, strict=True):
         assert np.array_equal(image, digits.test.images[index])
-    html = page.page(both, [*page.exhibits(both)])
+    html = page.write(both, tmp_path / "both").read_text(encoding="utf-8")
     assert "numpy · other minus numpy · run" in html and "torch · run beside NumPy" in html
 
 

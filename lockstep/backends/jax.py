@@ -18,7 +18,7 @@ import optax
 from jax import lax
 from jax.extend.core import Literal
 
-from ..backend import Backend, Operation, Running, Step, optimizer_slots
+from ..backend import Backend, Operation, Running, Step
 from ..batches import padded_runs
 from ..errors import LockstepError
 from ..recipe import Recipe, Weights
@@ -175,30 +175,19 @@ class Network(Backend):
         with self._placed():
             return {name: jnp.array(array, self.recipe.dtype) for name, array in named.items()}
 
-    @property
-    def state(self) -> dict[str, np.ndarray]:
-        if not self.updates:
-            return {}
-        state = {"updates": np.array(self.updates)}
-        for slot in optimizer_slots(self.recipe):
-            for name, array in self._numpy(optax.tree.get(self.memory, SLOTS[slot])).items():
-                state[f"{name}.{slot}"] = array
-        return state
+    def _count_updates(self) -> int:
+        return self.updates
 
-    @state.setter
-    def state(self, state: dict[str, np.ndarray]) -> None:
-        self.updates = int(state.get("updates", 0))
-        slots = optimizer_slots(self.recipe)
+    def _read_memory(self, slot: str) -> Weights:
+        return self._numpy(optax.tree.get(self.memory, SLOTS[slot]))
+
+    def _write_memory(self, updates: int, memory: dict[str, Weights]) -> None:
+        self.updates = updates
         with self._placed():
             self.memory = optimizer(self.recipe, 0.0).init(self.parameters)
-            if not state:
-                return
-            own = {
-                SLOTS[slot]: self._arrays({n: state[f"{n}.{slot}"] for n in self.recipe.shapes})
-                for slot in slots
-            }
-            if "m" in slots:  # Adam alone counts its updates
-                own["count"] = jnp.int32(self.updates)
+            own = {SLOTS[slot]: self._arrays(weights) for slot, weights in memory.items()}
+            if "m" in memory:  # Adam alone counts its updates
+                own["count"] = jnp.int32(updates)
             self.memory = optax.tree.set(self.memory, **own)
 
     def forward(self, images: np.ndarray) -> np.ndarray:

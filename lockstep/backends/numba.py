@@ -137,23 +137,21 @@ class Network(Backend):
         for part in self.parts:
             part.memory1[:] = part.memory2[:] = 0
 
-    @property
-    def state(self) -> dict[str, np.ndarray]:
-        if not self.optimizer.t:
-            return {}
-        state = {"updates": np.array(self.optimizer.t)}
-        for field, slot in zip(("memory1", "memory2"), optimizer_slots(self.recipe), strict=False):
-            state |= {f"{name}.{slot}": array for name, array in self._gather(field).items()}
-        return state
+    def _count_updates(self) -> int:
+        return self.optimizer.t
 
-    @state.setter
-    def state(self, state: dict[str, np.ndarray]) -> None:
+    def _field(self, slot: str) -> str:
+        """What the parts call the optimizer's first or second memory."""
+        return f"memory{optimizer_slots(self.recipe).index(slot) + 1}"
+
+    def _read_memory(self, slot: str) -> Weights:
+        return self._gather(self._field(slot))
+
+    def _write_memory(self, updates: int, memory: dict[str, Weights]) -> None:
         self._reset_optimizer()
-        if not state:
-            return
-        self.optimizer.t = int(state["updates"])
-        for field, slot in zip(("memory1", "memory2"), optimizer_slots(self.recipe), strict=False):
-            self._scatter(field, {name: state[f"{name}.{slot}"] for name in self.recipe.shapes})
+        self.optimizer.t = updates
+        for slot, weights in memory.items():
+            self._scatter(self._field(slot), weights)
 
     # --- Computing ---
 

@@ -8,7 +8,7 @@ import numpy as np
 
 import neural_networks
 
-from ..backend import Backend, Running, Step, optimizer_by_hand, optimizer_slots
+from ..backend import Backend, Running, Step, optimizer_by_hand
 from ..recipe import Weights
 
 
@@ -45,25 +45,18 @@ class Network(Backend):
         for name, view in self._named(self.network.theta).items():
             view[...] = weights[name]
 
-    @property
-    def state(self) -> dict[str, np.ndarray]:
-        if not self.optimizer.t:
-            return {}
-        state = {"updates": np.array(self.optimizer.t)}
-        for slot in optimizer_slots(self.recipe):
-            for name, view in self._named(self.optimizer.memory[slot]).items():
-                state[f"{name}.{slot}"] = view.copy()
-        return state
+    def _count_updates(self) -> int:
+        return self.optimizer.t
 
-    @state.setter
-    def state(self, state: dict[str, np.ndarray]) -> None:
+    def _read_memory(self, slot: str) -> Weights:
+        return {n: view.copy() for n, view in self._named(self.optimizer.memory[slot]).items()}
+
+    def _write_memory(self, updates: int, memory: dict[str, Weights]) -> None:
         self._reset_optimizer()
-        if not state:
-            return
-        self.optimizer.t = int(state["updates"])
-        for slot in optimizer_slots(self.recipe):
+        self.optimizer.t = updates
+        for slot, weights in memory.items():
             for name, view in self._named(self.optimizer.remember(slot, self.network)).items():
-                view[...] = state[f"{name}.{slot}"]
+                view[...] = weights[name]
 
     def forward(self, images: np.ndarray) -> np.ndarray:
         return self.network.forward(images)

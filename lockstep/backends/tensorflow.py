@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -170,29 +170,26 @@ class Network(Backend):
         for name, variable in self.variables.items():
             variable.assign(weights[name])
 
-    def _slots(self) -> dict[str, keras.Variable]:
-        """The optimizer's own variables, under the contract's names.
+    def _slot(self, slot: str) -> Iterable[tuple[str, keras.Variable]]:
+        """The optimizer's own variables for one of the contract's names, by weight.
 
         Keras makes them for one weight after the other, and names them by the weight and the slot.
         """
-        names = [f"{n}.{s}" for n in self.recipe.shapes for s in optimizer_slots(self.recipe)]
-        suffixes = tuple(f"_{SLOTS[slot]}" for slot in optimizer_slots(self.recipe))
-        own = [v for v in self.optimizer.variables if suffixes and v.path.endswith(suffixes)]
-        return dict(zip(names, own, strict=True))
+        suffix = f"_{SLOTS[slot]}"
+        own = [v for v in self.optimizer.variables if v.path.endswith(suffix)]
+        return zip(self.recipe.shapes, own, strict=True)
 
-    @property
-    def state(self) -> dict[str, np.ndarray]:
-        updates = int(self.optimizer.iterations.numpy())
-        if not updates:
-            return {}
-        slots = {name: variable.numpy() for name, variable in self._slots().items()}
-        return {"updates": np.array(updates), **slots}
+    def _count_updates(self) -> int:
+        return int(self.optimizer.iterations.numpy())
 
-    @state.setter
-    def state(self, state: dict[str, np.ndarray]) -> None:
-        self.optimizer.iterations.assign(int(state.get("updates", 0)))
-        for name, variable in self._slots().items():
-            variable.assign(state[name] if state else np.zeros(variable.shape))
+    def _read_memory(self, slot: str) -> Weights:
+        return {name: variable.numpy() for name, variable in self._slot(slot)}
+
+    def _write_memory(self, updates: int, memory: dict[str, Weights]) -> None:
+        self.optimizer.iterations.assign(updates)
+        for slot in optimizer_slots(self.recipe):
+            for name, variable in self._slot(slot):
+                variable.assign(memory[slot][name] if memory else np.zeros(variable.shape))
 
     def _update(self, images, labels, learning_rate):
         """Forward, loss, backward, apply, as a custom Keras training step has it."""

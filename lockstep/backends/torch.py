@@ -13,7 +13,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from ..backend import CLIPPED, Backend, Formulas, Operation, Running, Step, optimizer_slots
+from ..backend import CLIPPED, Backend, Formulas, Operation, Running, Step
 from ..recipe import Recipe, Weights
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
@@ -139,28 +139,21 @@ class Network(Backend):
     def _slot(self, slot: str) -> str:
         return "square_avg" if self.recipe.optimizer == "rmsprop" else SLOTS[slot]
 
-    @property
-    def state(self) -> dict[str, np.ndarray]:
-        if not self.updates:
-            return {}
-        state = {"updates": np.array(self.updates)}
-        for slot in optimizer_slots(self.recipe):
-            for name, parameter in self.parameters.items():
-                tensor = self.optimizer.state[parameter][self._slot(slot)]
-                state[f"{name}.{slot}"] = self._numpy(tensor, transpose=parameter.ndim == 2)
-        return state
+    def _count_updates(self) -> int:
+        return self.updates
 
-    @state.setter
-    def state(self, state: dict[str, np.ndarray]) -> None:
+    def _read_memory(self, slot: str) -> Weights:
+        memory = {n: self.optimizer.state[p][self._slot(slot)] for n, p in self.parameters.items()}
+        return {n: self._numpy(tensor, transpose=tensor.ndim == 2) for n, tensor in memory.items()}
+
+    def _write_memory(self, updates: int, memory: dict[str, Weights]) -> None:
         self._reset_optimizer()
-        self.updates = int(state.get("updates", 0))
-        if not state:
-            return
-        for name, parameter in self.parameters.items():
-            memory = self.optimizer.state[parameter]
-            memory["step"] = torch.tensor(float(self.updates), device=self.device)
-            for slot in optimizer_slots(self.recipe):
-                memory[self._slot(slot)] = self._tensor(state[f"{name}.{slot}"].T).clone()
+        self.updates = updates
+        for name, parameter in self.parameters.items() if updates else ():
+            own = self.optimizer.state[parameter]
+            own["step"] = torch.tensor(float(updates), device=self.device)
+            for slot, weights in memory.items():
+                own[self._slot(slot)] = self._tensor(weights[name].T).clone()
 
     def _update(self, images: torch.Tensor, labels: torch.Tensor, learning_rate: float) -> tuple:
         """Forward, loss, backward, step: the tutorial's four lines, and the L2 penalty if asked.

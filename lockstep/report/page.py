@@ -35,10 +35,11 @@ def write(evidence: Evidence, folder: Path) -> Path:
     drawn = list(exhibits(evidence))
     for exhibit in drawn:
         figures.save(exhibit.figure, folder / "figures" / exhibit.name)
-    for table in tables(evidence, drawn):
+    found = tables(evidence, drawn)
+    for table in found:
         write_whole(folder / "tables" / f"{table.name}.csv", table.csv())
     path = folder / "report.html"
-    write_whole(path, page(evidence, drawn))
+    write_whole(path, page(evidence, drawn, found))
     return path
 
 
@@ -66,7 +67,7 @@ def _approaches(evidence: Evidence) -> list:
     return [approach(name, recipe) for name in names]
 
 
-def page(evidence: Evidence, drawn: list[Exhibit]) -> str:
+def page(evidence: Evidence, drawn: list[Exhibit], found: list[Table]) -> str:
     """The whole page as HTML; every text that comes from outside is escaped by the template."""
     run = evidence.results
     script = (HERE / "page.js").read_text(encoding="utf-8")
@@ -91,7 +92,7 @@ def page(evidence: Evidence, drawn: list[Exhibit]) -> str:
         figures={name: _inline(exhibit) for name, exhibit in by_name.items() if _inlined(name)},
         exhibits=by_name,
         parity=[name for name in by_name if name.startswith("parity-")],
-        tables=tables(evidence, drawn),
+        tables=found,
         csv_link=_csv_link,
         summary=summary,
         largest=summary.largest_difference(evidence.proofs),
