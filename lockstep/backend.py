@@ -21,6 +21,7 @@ import neural_networks
 from neural_networks import as_in_tensorflow
 
 from .batches import epoch_batches
+from .datasets import scale
 from .errors import LockstepError, one_of
 from .recipe import Recipe, Weights, check_weights
 
@@ -97,7 +98,8 @@ CLIPPED = (1e-7, 1 - 1e-7)
 class Backend(ABC):
     """One framework's network. It draws nothing at random: weights and batches come in.
 
-    Images are (N, inputs) in the recipe's dtype, scaled by `datasets.scale`; labels (N,) integers.
+    Images are (N, inputs): pixels as a dataset has them, uint8, which `datasets.scale` has yet to
+    scale, or numbers in the recipe's dtype, which are taken as they are. Labels are (N,) integers.
     Every array that comes out is NumPy's, in the recipe's dtype.
     """
 
@@ -131,6 +133,10 @@ class Backend(ABC):
                 f"it can on: {', '.join(available)}."
             )
         return device
+
+    def scaled(self, images: np.ndarray) -> np.ndarray:
+        """Numbers in the recipe's dtype: of pixels, their share of 255."""
+        return scale(images, self.recipe.dtype) if images.dtype == np.uint8 else images
 
     def rates(self, count: int, learning_rates: np.ndarray | float | None) -> np.ndarray:
         """The learning rates of `count` updates, (count,) float64; None means the recipe's."""

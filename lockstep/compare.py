@@ -15,7 +15,7 @@ import numpy as np
 from . import answers, results, train, verify, worker
 from .backend import REFERENCE
 from .backends.numpy import Network
-from .datasets import Dataset, scale
+from .datasets import Dataset
 from .errors import LockstepError, TrainingFailed
 from .progress import Progress
 from .recipe import Recipe, Weights, largest_difference
@@ -268,8 +268,7 @@ def _reference(
         return results.load_weights(scratch / f"{REFERENCE}.safetensors")[0]
     network = Network(dataclasses.replace(recipe, dialect=dialect), recipe.initial_weights())
     order, rates = train.plan(recipe, len(data.train.labels), epoch=1)
-    images = scale(data.train.images, recipe.dtype)
-    network.train_epoch(images, data.train.labels, order, rates)
+    network.train_epoch(*data.train, order, rates)
     return network.weights
 
 

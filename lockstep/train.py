@@ -12,7 +12,7 @@ import numpy as np
 
 from . import batches, metrics, schedules
 from .backend import Backend, Running
-from .datasets import Dataset, Split, scale
+from .datasets import Dataset, Split
 from .recipe import Recipe, Weights, weights_sha256
 from .results import BackendResult, peak_rss_bytes, save_weights
 from .worker import recipe_of
@@ -45,8 +45,7 @@ def work(job: dict, network_class: type[Backend], data: Dataset, tell: Tell) -> 
         trained = train(network, data, tell, board)
         result = trained.result
         if board:  # after the memory was measured: drawing takes some
-            some = scale(data.test.images[: recipe.batch_size], recipe.dtype)
-            board.write_graph(network.graph(some))
+            board.write_graph(network.graph(data.test.images[: recipe.batch_size]))
             matrix, last = result["confusion_matrix"], recipe.epochs - 1
             board.write_confusion_matrix(matrix, data.classes, job["backend"], data.title, last)
     result["import_seconds"] = job["import_seconds"]
@@ -106,12 +105,11 @@ def train(
     writing to the board is in none of them.
     """
     recipe = network.recipe
-    images, test_images = (scale(part.images, recipe.dtype) for part in (data.train, data.test))
-    train_set = Split(images, data.train.labels)
+    images, test_images = data.train.images, data.test.images
     initial_sha256 = weights_sha256(network.weights)
     compiling, training, evaluating = Stopwatch(), Stopwatch(), Stopwatch()
     with compiling():
-        network.warm_up(*train_set, plan(recipe, len(images), epoch=1)[0])
+        network.warm_up(*data.train, plan(recipe, len(images), epoch=1)[0])
         network.forward(test_images[:1])
 
     history: list[Any] = []
@@ -120,7 +118,7 @@ def train(
         order, rates = plan(recipe, len(images), epoch)
         order_hash.add(order)
         before = training.seconds
-        running, updates = _train_epoch(network, train_set, order, rates, epoch, training, tell)
+        running, updates = _train_epoch(network, data.train, order, rates, epoch, training, tell)
         with evaluating():
             train_score = metrics.evaluate(logits(network, images), data.train.labels)
             test_logits = logits(network, test_images)

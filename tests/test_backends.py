@@ -182,6 +182,22 @@ def test_other_labels_for_the_same_images_are_not_the_old_ones(name, digits):
         assert network.train_epoch(images, other, batch).losses[0] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", backend.names())
+def test_pixels_are_scaled_as_the_dataset_would(name, dtype, digits):
+    """Every bit of what is learned is that of images which were scaled before."""
+    recipe = Recipe(hidden=(16,), dtype=dtype)
+    networks = [backend.load(name)(recipe, recipe.initial_weights(), "cpu") for _ in range(2)]
+    pixels, labels = digits.train.images[:COUNT], digits.train.labels[:COUNT]
+    for network, images in zip(networks, (pixels, datasets.scale(pixels, dtype)), strict=True):
+        network.step(images[:32], labels[:32])
+        network.train_epoch(images, labels, epochs(recipe, count=1))
+    assert weights_sha256(networks[0].weights) == weights_sha256(networks[1].weights)
+    logits = [network.forward(pixels) for network in networks]
+    assert largest(*logits) == 0.0
+    assert largest(networks[0].forward(datasets.scale(pixels, dtype)), logits[0]) == 0.0
+
+
 @pytest.mark.parametrize("name", backend.names())
 def test_warming_up_changes_nothing(name, digits):
     recipe = Recipe(hidden=(16,))

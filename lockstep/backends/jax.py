@@ -192,7 +192,7 @@ class Network(Backend):
 
     def forward(self, images: np.ndarray) -> np.ndarray:
         with self._placed():
-            images = jnp.asarray(images, self.recipe.dtype)
+            images = jnp.asarray(self.scaled(images), self.recipe.dtype)
             return np.array(predict(self.recipe, self.parameters, images))
 
     def step(
@@ -200,7 +200,7 @@ class Network(Backend):
     ) -> Step:
         dtype, rate = self.recipe.dtype, self.rates(1, learning_rate)[0]
         with self._placed():
-            batch = jnp.asarray(images, dtype), jnp.asarray(labels, jnp.int32)
+            batch = jnp.asarray(self.scaled(images), dtype), jnp.asarray(labels, jnp.int32)
             self.parameters, self.memory, logits, loss, gradients = update(
                 self.recipe, self.parameters, self.memory, *batch, jnp.asarray(rate, dtype)
             )
@@ -231,14 +231,17 @@ class Network(Backend):
     def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
         """The training set as JAX's arrays, moved once however often the same arrays come."""
         if self._resident[0] is not images or self._resident[1] is not labels:
-            data = (jnp.asarray(images, self.recipe.dtype), jnp.asarray(labels, jnp.int32))
+            data = (
+                jnp.asarray(self.scaled(images), self.recipe.dtype),
+                jnp.asarray(labels, jnp.int32),
+            )
             self._resident = (images, labels, data)
         return self._resident[2]
 
     def graph(self, images: np.ndarray) -> list[Operation]:
         """The jaxpr of `predict`, whose inputs are the weights, sorted by name, and the images."""
         with self._placed():
-            batch = jnp.asarray(images, self.recipe.dtype)
+            batch = jnp.asarray(self.scaled(images), self.recipe.dtype)
             jaxpr = predict.trace(self.recipe, self.parameters, batch).jaxpr.jaxpr
         names = dict(zip(jaxpr.invars, [*sorted(self.parameters), "images"], strict=True))
         found = [Operation(name, "input", (), v.aval.shape) for v, name in names.items()]

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import kernels
 from ..backend import Backend, Running, Step, optimizer_by_hand, optimizer_slots
+from ..datasets import scale
 from ..errors import LockstepError
 from ..recipe import Weights
 
@@ -285,21 +286,22 @@ class Network(Backend):
     def _kept(self, images: np.ndarray) -> kernels.Images:
         """The lit pixels, if most are dark; else the images as they are."""
         dtype, inputs = self.recipe.dtype, self.recipe.inputs
-        images = np.require(images, dtype, ["C", "W"])
+        pixels = images.dtype == np.uint8
+        images = np.require(images, np.uint8 if pixels else dtype, ["C", "W"])
         if images.ndim != 2 or images.shape[1] != inputs or not len(images):
             raise LockstepError(f"The images have shape {images.shape}; needed: (N, {inputs}).")
-        if not np.isfinite(images.sum()):
+        if not (pixels or np.isfinite(images.sum())):
             raise LockstepError("The images hold NaN or infinity.")
         lit = int(np.count_nonzero(images))
         if lit > DENSE * images.size or inputs > np.iinfo(np.uint16).max:
-            lit, dense = 0, images.ravel()
+            lit, dense = 0, self.scaled(images).ravel()
         else:
             dense = np.empty(0, dtype)
         starts = np.zeros(len(images) + 1, np.int64)
         kept = kernels.Images(np.empty(lit, dtype), np.empty(lit, np.uint16), starts, dense)
         if not len(dense):
             kernels.keep_lit(images.ravel(), inputs, kept.values, kept.columns, starts)
-        return kept
+        return kept._replace(values=scale(kept.values, dtype)) if pixels else kept
 
 
 def _bounds(units: int, threads: int) -> list[int]:

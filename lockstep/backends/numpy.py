@@ -29,6 +29,7 @@ class Network(Backend):
         self.network = neural_networks.Network(
             recipe.sizes, recipe.activation, recipe.l2, recipe.dtype
         )
+        self._scaled: tuple = (None, None)
         self._reset_optimizer()
 
     def _reset_optimizer(self) -> None:
@@ -59,13 +60,13 @@ class Network(Backend):
                 view[...] = weights[name]
 
     def forward(self, images: np.ndarray) -> np.ndarray:
-        return self.network.forward(images)
+        return self.network.forward(self.scaled(images))
 
     def step(
         self, images: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
     ) -> Step:
         self.optimizer.learning_rate = float(self.rates(1, learning_rate)[0])
-        logits, loss = self.network.step(images, labels, self.optimizer)
+        logits, loss = self.network.step(self.scaled(images), labels, self.optimizer)
         gradients = {n: view.copy() for n, view in self._named(self.network.gradient).items()}
         return Step(logits, loss, gradients, self.weights)
 
@@ -76,7 +77,7 @@ class Network(Backend):
         batches: Sequence[np.ndarray],
         learning_rates: np.ndarray | None = None,
     ) -> Running:
-        rates = self.rates(len(batches), learning_rates)
+        rates, images = self.rates(len(batches), learning_rates), self._resident(images)
         losses, correct = np.empty(len(batches)), np.empty(len(batches), np.int64)
         for i, batch in enumerate(batches):
             self.optimizer.learning_rate = float(rates[i])
@@ -84,3 +85,9 @@ class Network(Backend):
             logits, losses[i] = self.network.step(images[batch], y, self.optimizer)
             correct[i] = np.count_nonzero(logits.argmax(axis=1) == y)
         return Running(losses, correct)
+
+    def _resident(self, images: np.ndarray) -> np.ndarray:
+        """The images scaled, once however often the same array comes."""
+        if self._scaled[0] is not images:
+            self._scaled = (images, self.scaled(images))
+        return self._scaled[1]

@@ -221,7 +221,7 @@ class Network(Backend):
 
     def forward(self, images: np.ndarray) -> np.ndarray:
         with self._placed():
-            return self._logits(tf.constant(images, self.recipe.dtype)).numpy()
+            return self._logits(tf.constant(self.scaled(images), self.recipe.dtype)).numpy()
 
     def step(
         self, images: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
@@ -229,7 +229,9 @@ class Network(Backend):
         dtype, rate = self.recipe.dtype, self.rates(1, learning_rate)[0]
         with self._placed():
             logits, loss, gradients = self._one(
-                tf.constant(images, dtype), tf.constant(labels, tf.int32), tf.constant(rate, dtype)
+                tf.constant(self.scaled(images), dtype),
+                tf.constant(labels, tf.int32),
+                tf.constant(rate, dtype),
             )
         named = {n: g.numpy() for n, g in zip(self.recipe.shapes, gradients, strict=True)}
         return Step(logits.numpy(), float(loss), named, self.weights)
@@ -264,7 +266,10 @@ class Network(Backend):
     def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
         """The training set as tensors, copied once however often the same arrays come."""
         if self._resident[0] is not images or self._resident[1] is not labels:
-            data = (tf.constant(images, self.recipe.dtype), tf.constant(labels, tf.int32))
+            data = (
+                tf.constant(self.scaled(images), self.recipe.dtype),
+                tf.constant(labels, tf.int32),
+            )
             self._resident = (images, labels, data)
         return self._resident[2]
 

@@ -179,13 +179,13 @@ class Network(Backend):
 
     def forward(self, images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return self._numpy(self.model(self._tensor(images)))
+            return self._numpy(self.model(self._tensor(self.scaled(images))))
 
     def step(
         self, images: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
     ) -> Step:
         rate = float(self.rates(1, learning_rate)[0])
-        logits, loss = self._update(self._tensor(images), self._tensor(labels), rate)
+        logits, loss = self._update(self._tensor(self.scaled(images)), self._tensor(labels), rate)
         gradients = {
             name: self._numpy(p.grad, transpose=p.ndim == 2) for name, p in self.parameters.items()
         }
@@ -214,7 +214,11 @@ class Network(Backend):
     def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
         """The training set as tensors, moved once however often the same arrays come."""
         if self._resident[0] is not images or self._resident[1] is not labels:
-            self._resident = (images, labels, (self._tensor(images), self._tensor(labels)))
+            self._resident = (
+                images,
+                labels,
+                (self._tensor(self.scaled(images)), self._tensor(labels)),
+            )
         return self._resident[2]
 
     def graph(self, images: np.ndarray) -> list[Operation]:
@@ -223,7 +227,7 @@ class Network(Backend):
         Not `SummaryWriter.add_graph`: it imports TensorFlow, and what it traces with is deprecated.
         """
         traced = fx.symbolic_trace(self.model)
-        ShapeProp(traced).propagate(self._tensor(images))
+        ShapeProp(traced).propagate(self._tensor(self.scaled(images)))
         names: dict[fx.Node, str] = {}
         operations = []
         for node in traced.graph.nodes:
