@@ -28,6 +28,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -56,15 +57,20 @@ compiled = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 """For what compiled code alone calls: without what Python would need, it compiles faster."""
 
 
-def entry(function: Callable) -> Callable:
+def entry(function: Callable, **changes) -> Callable:
     """Compile a function that Python calls, and keep the machine code on disk.
 
     Numba puts it beside this file, else into the user's cache folder; NUMBA_CACHE_DIR says where.
     """
+    options = OPTIONS | changes
     try:
-        return njit(function, cache=True, **OPTIONS)
+        return njit(function, cache=True, **options)
     except RuntimeError:  # nowhere to write
-        return njit(function, **OPTIONS)
+        return njit(function, **options)
+
+
+exact_entry = partial(entry, fastmath=False)
+"""The same for a function that rounds as often as NumPy does."""
 
 
 @contextmanager
@@ -835,6 +841,31 @@ def train(net, part, desk, team, images, plan, found):
             if s % 64 == 0:
                 forget_what_is_nearly_zero(part.memory1)
                 forget_what_is_nearly_zero(part.memory2)
+
+
+@exact_entry
+def resample(images, moves, side, first, last, out):
+    """`distortions.resample` of the images from first to last, operation by operation."""
+    one, most = np.float32(1), np.float32(side + 1)
+    wide = side + 3
+    padded = np.zeros(wide * wide, np.uint8)
+    for i in range(first, last):
+        for row in range(side):
+            for column in range(side):
+                padded[(row + 1) * wide + column + 1] = images[i, row * side + column]
+        for row in range(side):
+            for column in range(side):
+                p = row * side + column
+                y = min(max(moves[0, i, p] + np.float32(row + 1), np.float32(0)), most)
+                x = min(max(moves[1, i, p] + np.float32(column + 1), np.float32(0)), most)
+                up, left = np.int32(y), np.int32(x)
+                down, right = y - np.float32(up), x - np.float32(left)
+                at = up * wide + left
+                above = np.float32(padded[at]) * (one - right) + np.float32(padded[at + 1]) * right
+                at += wide
+                below = np.float32(padded[at]) * (one - right) + np.float32(padded[at + 1]) * right
+                ink = above * (one - down) + below * down
+                out[i, p] = np.uint8(ink + np.float32(0.5))
 
 
 @entry
