@@ -108,14 +108,28 @@ class Network(Backend):
             vector, units = getattr(part, field), part.last - part.first
             mine = [slice(*ends) for ends in zip(part.first, part.last, strict=True)]
             for layer, (W, b) in enumerate(zip(part.W_at, part.b_at, strict=True)):
-                if layer == 0:  # (inputs, width)
-                    matrix = vector[W:b].reshape(self.recipe.inputs, -1)[:, : units[0]]
-                    yield "dense0.weight", (slice(None), mine[0]), matrix
+                if layer == 0:
+                    for columns, view in self._blocks(vector[W:b], part):
+                        yield "dense0.weight", (slice(None), columns), view
                 else:  # transposed: (units, width)
                     matrix = vector[W:b].reshape(self.recipe.sizes[layer + 1], -1)
                     view = matrix[:, : units[layer - 1]].T
                     yield f"dense{layer}.weight", (mine[layer - 1], slice(None)), view
                 yield f"dense{layer}.bias", (mine[layer],), vector[b : b + units[layer]]
+
+    def _blocks(self, W: np.ndarray, part: kernels.Part) -> Iterator[tuple[slice, np.ndarray]]:
+        """For each block of columns of a part's first layer: which they are, and a view of them."""
+        inputs, itemsize = self.recipe.inputs, W.itemsize
+        width, k = len(W) // inputs, 0
+        while k < width:
+            lanes = (
+                kernels.BLOCK if width - k >= kernels.BLOCK // itemsize else kernels.LINE
+            ) // itemsize
+            first = part.first[0] + k
+            columns = slice(first, min(first + lanes, part.last[0]))
+            block = W[k * inputs : (k + lanes) * inputs].reshape(inputs, lanes)
+            yield columns, block[:, : columns.stop - first]
+            k += lanes
 
     def _gather(self, field: str) -> Weights:
         """A copy of what all parts have under this name: "theta", "gradient", "memory1", …"""
