@@ -217,8 +217,12 @@ def from_dict(values: dict, source: str = "the recipe") -> Recipe:
     return Recipe(**values)
 
 
-def read_toml(path: str | Path) -> dict:
-    """The settings of a recipe file; every key is a field of Recipe."""
+def read_toml(name: str | Path) -> dict:
+    """The settings of a recipe file, or of a named one; every key is a field of Recipe."""
+    path = Path(name)
+    if path.name == str(name) and not path.suffix:
+        known = named_recipes()
+        path = known[one_of(known, str(name), "recipe named")]
     try:
         text = Path(path).read_text(encoding="utf-8-sig")  # Windows writes a BOM
     except (OSError, UnicodeDecodeError) as error:
@@ -228,6 +232,13 @@ def read_toml(path: str | Path) -> dict:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # beside TOMLDecodeError: 5,000 digits, "[[[["
         raise LockstepError(f"The recipe {path} is not valid TOML: {error}.") from None
+
+
+def named_recipes() -> dict[str, Path]:
+    """The recipes that come with Lockstep: beside the package in a clone, in it in a wheel."""
+    package = Path(__file__).parent
+    folders = (package.parent / "recipes", package / "recipes")
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:

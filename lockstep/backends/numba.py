@@ -119,16 +119,14 @@ class Network(Backend):
 
     def _blocks(self, W: np.ndarray, part: kernels.Part) -> Iterator[tuple[slice, np.ndarray]]:
         """For each block of columns of a part's first layer: which they are, and a view of them."""
-        inputs, itemsize = self.recipe.inputs, W.itemsize
-        width, k = len(W) // inputs, 0
-        while k < width:
-            lanes = (
-                kernels.BLOCK if width - k >= kernels.BLOCK // itemsize else kernels.LINE
-            ) // itemsize
+        inputs, k = self.recipe.inputs, 0
+        block, line = kernels.BLOCK // W.itemsize, kernels.LINE // W.itemsize
+        while k * inputs < len(W):
+            lanes = block if (k + block) * inputs <= len(W) else line
             first = part.first[0] + k
             columns = slice(first, min(first + lanes, part.last[0]))
-            block = W[k * inputs : (k + lanes) * inputs].reshape(inputs, lanes)
-            yield columns, block[:, : columns.stop - first]
+            matrix = W[k * inputs : (k + lanes) * inputs].reshape(inputs, lanes)
+            yield columns, matrix[:, : columns.stop - first]
             k += lanes
 
     def _gather(self, field: str) -> Weights:
