@@ -168,6 +168,8 @@ def _check_backends(backends: object, file: Path) -> None:
         missing = sorted(
             {key for run in runs for key in BackendResult.__required_keys__ - set(run)}
         )
+        if not missing and "idiom" not in result.get("idiomatic", {"idiom": ""}):
+            missing = ["idiom"]
         if missing:
             raise LockstepError(f"{file} lacks {missing[0]} of {name}; make the run again.")
         for key in (key for key, kind in BackendResult.__annotations__.items() if kind is float):
@@ -181,8 +183,7 @@ def _every_result(result: object) -> list[dict]:
         return [{}]
     found = [result, *result.get("repeats", [])]
     if "idiomatic" in result:
-        idiomatic = _every_result(result["idiomatic"])
-        found += idiomatic if "idiom" in idiomatic[0] else [{}]
+        found += _every_result(result["idiomatic"])
     return found
 
 

@@ -247,10 +247,7 @@ class Idiomatic(Network):
 
     idiom = "DataLoader"
     fused = None
-
-    def build(self) -> None:
-        super().build()
-        self._kept: tuple = (None, None, None)
+    _kept: tuple = (None, None, None)
 
     def train_epoch(
         self,
