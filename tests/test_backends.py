@@ -171,6 +171,27 @@ def test_an_idiom_that_shuffles_once_more_would_be_seen(name, digits):
     assert largest_difference(network[0], other[0]) > 1e6 * TOLERANCE["float64"]
 
 
+@pytest.mark.parametrize("name", IDIOMS)
+def test_an_idiom_trains_whole_epochs_and_comes_to_the_same_end(name, digits):
+    recipe = Recipe(hidden=(16,), activation="tanh", epochs=2, dtype="float64")
+    events: dict[bool, list] = {False: [], True: []}
+    fast, idiomatic = (
+        train.train(
+            backend.load(installed(name), kind)(recipe, recipe.initial_weights(), "cpu"),
+            digits,
+            events[kind].append,
+        ).result
+        for kind in events
+    )
+    assert [event["event"] for event in events[True]] == ["running", "epoch"] * 2
+    assert len(events[False]) > 30
+    assert idiomatic["idiom"] == backend.idiom(name) and "idiom" not in fast
+    for key in ("initial_weights_sha256", "batch_order_sha256", "confusion_matrix"):
+        assert idiomatic[key] == fast[key]
+    for entry, other in zip(idiomatic["history"], fast["history"], strict=True):
+        assert entry | {"seconds": 0} == pytest.approx(other | {"seconds": 0}, rel=1e-10)
+
+
 def _trained_idiomatically(name, recipe, digits, change):
     """Two epochs of the idiom, its batches changed, and of `step`: after each what was seen, then
     weights and memory."""
