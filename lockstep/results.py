@@ -9,7 +9,8 @@ runs/<name>/tables/*.csv                    the numbers behind them
 runs/<name>/weights/<backend>.safetensors   the trained weights, with the recipe
 runs/<name>/tensorboard/<backend>/train, …/validation
                                             with --tensorboard: events (`lockstep/tensorboard.py`);
-                                            those of later seeds in <backend>-seed<seed>
+                                            those of an idiom in <backend>-<idiom>, those of later
+                                            seeds in …-seed<seed>
 """
 
 import contextlib
