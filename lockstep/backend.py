@@ -6,6 +6,7 @@ name is the extra's name. The register reads the folder, so adding a framework e
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import importlib.util
@@ -107,6 +108,10 @@ class Backend(ABC):
 
     dialect: str
     """How its optimizers are written, one of `recipe.DIALECTS`; `neural_networks.Adam` explains."""
+
+    idiom: str = ""
+    """What trains in `train_epoch`, where that is what the framework's tutorials write, such as
+    `DataLoader`; "" where it is the fast way."""
 
     def __init__(
         self,
@@ -251,6 +256,9 @@ class Backend(ABC):
 
         The same numbers as repeated `step`. The batches may be a part of an epoch; there is one
         learning rate (float64) for each, or None for the recipe's.
+
+        A backend whose framework's tutorials train otherwise has a second class, `Idiomatic`, of
+        which this is their way; it gets whole epochs.
         """
 
     def warm_up(
@@ -343,18 +351,28 @@ def require(name: str) -> None:
         raise LockstepError(f"{name} is not installed here; {install_command([name])} adds it.")
 
 
-def load(name: str) -> type[Backend]:
-    """The backend's class; imports its framework."""
+def idiom(name: str) -> str:
+    """`Idiomatic.idiom` of a backend, "" if it has no such class; its framework is not imported."""
+    file = Path(__file__).with_name("backends") / f"{name}.py"
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Assign(targets=[ast.Name("idiom")], value=ast.Constant(str(words))):
+                return words
+    return ""
+
+
+def load(name: str, idiomatic: bool = False) -> type[Backend]:
+    """The backend's class, or the one that trains as tutorials do; imports its framework."""
     require(name)
     try:
-        return _network(name)
+        return _network(name, "Idiomatic" if idiomatic else "Network")
     except ModuleNotFoundError as error:  # a companion, such as JAX's Optax
         add = install_command([name])
         raise LockstepError(f"{name} needs {error.name}, which is absent; {add} adds it.") from None
 
 
-def _network(name: str) -> type[Backend]:
-    return importlib.import_module(f".backends.{name}", __package__).Network
+def _network(name: str, kind: str) -> type[Backend]:
+    return getattr(importlib.import_module(f".backends.{name}", __package__), kind)
 
 
 def install_command(missing: Iterable[str]) -> str:

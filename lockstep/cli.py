@@ -66,6 +66,12 @@ def _training_flags(command: Parser) -> None:
     add = command.add_argument_group("the training").add_argument
     add("--repeats", type=int, default=1, metavar="N", help="train with N seeds (1)")
     add(
+        "--fit",
+        default="fast",
+        metavar="NAME",
+        help="fast, or idiomatic: as the tutorials do too, to see what that costs (fast)",
+    )
+    add(
         "--proof",
         type=int,
         metavar="STEPS",

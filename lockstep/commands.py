@@ -68,6 +68,7 @@ def _train_and_show(options: Namespace, backends: tuple[str, ...], proof_steps: 
     if options.tensorboard and not find_spec("tensorboard"):
         add = backend.install_command(["tensorboard"])
         raise LockstepError(f"TensorBoard is not installed here; {add} adds it.")
+    idiomatic = _idiomatic(options, backends)
     plan = _recipe(options)
     name = _run_name(options, "")
     data = _data(options, plan)
@@ -78,7 +79,7 @@ def _train_and_show(options: Namespace, backends: tuple[str, ...], proof_steps: 
     progress = Progress.quiet() if options.quiet else Progress.for_terminal()
     compared = compare(
         plan, backends, data, Path(options.out), name, options.device, options.repeats, progress,
-        proof_steps, options.tensorboard,
+        proof_steps, options.tensorboard, idiomatic,
     )  # fmt: skip
     if not options.quiet:
         print()
@@ -92,6 +93,18 @@ def _train_and_show(options: Namespace, backends: tuple[str, ...], proof_steps: 
     for complaint in text.proof_complaints(compared.proofs, compared.proof_failed):
         print(f"lockstep: {complaint}", file=sys.stderr)
     return 0 if compared.well else FAILED
+
+
+def _idiomatic(options: Namespace, backends: tuple[str, ...]) -> bool:
+    """Whether frameworks are to train as their tutorials do too; one of them must have a way."""
+    if one_of(("fast", "idiomatic"), options.fit, "way to train") == "fast":
+        return False
+    if not any(map(backend.idiom, backends)):
+        others = ", ".join(filter(backend.idiom, backend.names()))
+        raise LockstepError(
+            f"{' and '.join(backends)} can train one way only; --fit idiomatic is for {others}."
+        )
+    return True
 
 
 def verify(options: Namespace) -> int:

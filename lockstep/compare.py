@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import answers, results, train, verify, worker
-from .backend import REFERENCE
+from .backend import REFERENCE, idiom
 from .backends.numpy import Network
 from .datasets import Dataset
 from .errors import LockstepError, TrainingFailed
@@ -49,9 +49,11 @@ def compare(
     progress: Progress | None = None,
     proof_steps: int = 0,
     tensorboard: bool = False,
+    idiomatic: bool = False,
 ) -> Compared:
     """Train every backend in its own process, one after the other, and compare what comes out.
 
+    If `idiomatic`, a backend whose framework has an idiom trains a second time, as tutorials do.
     With `repeats` every backend trains again with the next seeds, the backends taking turns, so
     that a machine that slows down slows all of them. A backend that fails is in `failures`; if all
     fail, no run is left. NumPy stays on the CPU beside others on a GPU. `proof_steps` is how many
@@ -63,7 +65,8 @@ def compare(
     """
     progress = progress or Progress.quiet()
     with progress:
-        run = _trained(recipe, backends, data, out, name, device, repeats, progress, tensorboard)
+        trainings = _trainings(backends, idiomatic)
+        run = _trained(recipe, trainings, data, out, name, device, repeats, progress, tensorboard)
         final = out / name
         try:
             wanted = proof_steps and set(run["backends"]) - {REFERENCE}
@@ -83,6 +86,16 @@ def compare(
     return Compared(run, final, proofs, why)
 
 
+def _trainings(backends: tuple[str, ...], idiomatic: bool) -> dict[str, str]:
+    """Label → backend of every training, in turn; an idiom has a label other than its backend's."""
+    found = {}
+    for backend in backends:
+        found[backend] = backend
+        if idiomatic and idiom(backend):
+            found[results.training_label(backend, idiom(backend))] = backend
+    return found
+
+
 def _write_proofs(folder: Path, proofs: list[Proof], failed: str | None) -> None:
     content = {"proofs": [proof.to_dict() for proof in proofs], "failed": failed}
     results.write_json(folder / "proof.json", content, indent=None)
@@ -90,7 +103,7 @@ def _write_proofs(folder: Path, proofs: list[Proof], failed: str | None) -> None
 
 def _trained(
     recipe: Recipe,
-    backends: tuple[str, ...],
+    trainings: dict[str, str],
     data: Dataset,
     out: Path,
     name: str,
@@ -102,13 +115,18 @@ def _trained(
     """The run as it lies under its name when this returns: all but the proof and the report."""
     with results.new_run(out, name) as folder:
         found, failures = _train(
-            recipe, backends, data, folder, device, repeats, progress, tensorboard
+            recipe, trainings, data, folder, device, repeats, progress, tensorboard
         )
-        measured = {b: _combine(runs) for b, runs in found.items() if b not in failures}
+        each = {
+            label: _combine(runs)
+            for label, runs in found.items()
+            if not {label, trainings[label]} & failures.keys()
+        }
         scratch = folder / "scratch"
-        if set(measured) - {REFERENCE}:
+        if set(each) - {REFERENCE}:
             progress.note("Holding the weights after the first epoch against NumPy's …")
-            _measure_differences(measured, recipe, data, scratch)
+            _measure_differences(each, recipe, data, scratch)
+        measured = _beside_its_backend(each, trainings)
         logits = {b: np.load(scratch / f"{b}.npy", allow_pickle=False) for b in measured}
         answers.save(folder / "answers.safetensors", answers.collect(data.test, logits))
         shutil.rmtree(scratch)
@@ -146,7 +164,7 @@ def _results(
 
 def _train(
     recipe: Recipe,
-    backends: tuple[str, ...],
+    trainings: dict[str, str],
     data: Dataset,
     folder: Path,
     device: str,
@@ -154,26 +172,32 @@ def _train(
     progress: Progress,
     tensorboard: bool,
 ) -> tuple[dict[str, list[BackendResult]], dict[str, str]]:
-    """Every backend's results, seed after seed, and why a backend failed; raises if all did."""
-    found: dict[str, list[BackendResult]] = {backend: [] for backend in backends}
+    """Each training's results, seed after seed, and why one failed; raises if no backend trained.
+
+    A backend that fails takes its idiom with it.
+    """
+    backends = set(trainings.values())
+    found: dict[str, list[BackendResult]] = {label: [] for label in trainings}
     failures: dict[str, worker.WorkerFailed] = {}
     (folder / "scratch").mkdir()
     for repeat in range(repeats):
         seeded = dataclasses.replace(recipe, seed=recipe.seed + repeat)
-        for backend in (b for b in backends if b not in failures):
-            progress.start(backend, seeded, repeat, repeats)
+        for label, backend in trainings.items():
+            if {label, backend} & failures.keys():
+                continue
+            progress.start(label, seeded, repeat, repeats)
             own = "cpu" if backend == REFERENCE and len(backends) > 1 else device
-            job = _job(backend, seeded, data, own, folder, keep=repeat == 0)
+            job = _job(label, backend, seeded, data, own, folder, keep=repeat == 0)
             if tensorboard:
-                job["tensorboard"] = str(_events_folder(folder, backend, seeded, repeat))
+                job["tensorboard"] = str(_events_folder(folder, label, seeded, repeat))
             try:
-                found[backend].append(worker.run(job, progress.event))
+                found[label].append(worker.run(job, progress.event))
                 progress.done()
             except worker.WorkerFailed as error:
-                failures[backend] = error
+                failures[label] = error
                 progress.failed(str(error))
-                _remove_events(folder, backend)
-    if len(failures) == len(backends):
+                _remove_events(folder, label)
+    if backends <= failures.keys():
         kind = LockstepError if all(e.unusable for e in failures.values()) else TrainingFailed
         raise kind(" ".join(f"{name} failed: {error}" for name, error in failures.items()))
     return found, {name: str(error) for name, error in failures.items()}
@@ -211,28 +235,42 @@ def _prove(
 
 
 def _job(
-    backend: str, recipe: Recipe, data: Dataset, device: str, folder: Path, keep: bool
+    label: str,
+    backend: str,
+    recipe: Recipe,
+    data: Dataset,
+    device: str,
+    folder: Path,
+    keep: bool,
 ) -> dict:
-    """What `worker.run` needs; only what comes of the first seed is kept."""
+    """What `worker.run` needs; only what comes of the first seed is kept, of an idiom no file."""
+    idiomatic = label != backend
+    weights = folder / "weights" / f"{backend}.safetensors"
+    logits = folder / "scratch" / f"{backend}.npy"
     files = {
-        "weights": folder / "weights" / f"{backend}.safetensors",
-        "first_epoch_weights": folder / "scratch" / f"{backend}.safetensors",
-        "test_logits": folder / "scratch" / f"{backend}.npy",
+        "weights": None if idiomatic else weights,
+        "first_epoch_weights": folder / "scratch" / f"{label}.safetensors",
+        "test_logits": None if idiomatic else logits,
     }
-    paths = {key: str(path.resolve()) if keep else None for key, path in files.items()}
-    return {**worker.job("train", backend, recipe, data, device), **paths}
+    paths = {key: str(path.resolve()) if keep and path else None for key, path in files.items()}
+    return {**worker.job("train", backend, recipe, data, device, idiomatic), **paths}
 
 
-def _events_folder(folder: Path, backend: str, recipe: Recipe, repeat: int) -> Path:
+def _events_folder(folder: Path, label: str, recipe: Recipe, repeat: int) -> Path:
     """Where TensorBoard finds a training: the first seed's has the same place in every run."""
-    name = backend if repeat == 0 else f"{backend}-seed{recipe.seed}"
+    name = _stem(label) if repeat == 0 else f"{_stem(label)}-seed{recipe.seed}"
     return (folder / "tensorboard" / name).resolve()
 
 
-def _remove_events(folder: Path, backend: str) -> None:
-    """Take back what a backend wrote before it failed, in the results it is not either."""
-    for place in (folder / "tensorboard").glob(f"{backend}*"):
-        if place.name.split("-")[0] == backend:
+def _stem(label: str) -> str:
+    """`torch-DataLoader`: a label as a file's name has it."""
+    return label.replace(", ", "-")
+
+
+def _remove_events(folder: Path, label: str) -> None:
+    """Take back what a training wrote before it failed, in the results it is not either."""
+    for place in (folder / "tensorboard").glob("*"):
+        if f"{place.name}-".startswith(f"{_stem(label)}-"):
             shutil.rmtree(place)
 
 
@@ -244,18 +282,28 @@ def _combine(runs: list[BackendResult]) -> BackendResult:
     return first
 
 
+def _beside_its_backend(
+    each: dict[str, BackendResult], trainings: dict[str, str]
+) -> dict[str, BackendResult]:
+    """One result for each backend, which holds that of its idiom."""
+    measured = {label: result for label, result in each.items() if label == trainings[label]}
+    for label in each.keys() - measured.keys():
+        measured[trainings[label]]["idiomatic"] = each[label]
+    return measured
+
+
 def _measure_differences(
     measured: dict[str, BackendResult], recipe: Recipe, data: Dataset, scratch: Path
 ) -> None:
-    """Add `weights_difference`: from the network by hand, speaking the backend's own dialect."""
+    """Add `weights_difference`: from the network by hand, speaking the training's own dialect."""
     references: dict[str, Weights] = {}
-    for backend, result in measured.items():
-        if backend == REFERENCE:
+    for label, result in measured.items():
+        if label == REFERENCE:
             continue
         dialect = result["dialect"]
         if dialect not in references:
             references[dialect] = _reference(measured, recipe, data, dialect, scratch)
-        weights, _ = results.load_weights(scratch / f"{backend}.safetensors")
+        weights, _ = results.load_weights(scratch / f"{label}.safetensors")
         result["weights_difference"] = largest_difference(weights, references[dialect])
 
 

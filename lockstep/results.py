@@ -9,7 +9,8 @@ runs/<name>/tables/*.csv                    the numbers behind them
 runs/<name>/weights/<backend>.safetensors   the trained weights, with the recipe
 runs/<name>/tensorboard/<backend>/train, …/validation
                                             with --tensorboard: events (`lockstep/tensorboard.py`);
-                                            those of later seeds in <backend>-seed<seed>
+                                            those of an idiom in <backend>-<idiom>, those of later
+                                            seeds in …-seed<seed>
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
@@ -82,11 +83,31 @@ class BackendResult(TypedDict):
     """Largest difference of a weight from NumPy's, after the first epoch."""
     repeats: NotRequired[list["BackendResult"]]
     """With --repeats: the same for every seed, this one (the first) included."""
+    idiom: NotRequired[str]
+    """What it trained with, as the framework's tutorials do, `Backend.idiom`."""
+    idiomatic: NotRequired["BackendResult"]
+    """With --fit idiomatic: how the same training went as the tutorials do it."""
 
 
 def runs_of(result: BackendResult) -> list[BackendResult]:
     """One result for each seed."""
     return result.get("repeats", [result])
+
+
+def trainings(backends: Mapping[str, BackendResult]) -> dict[str, BackendResult]:
+    """Every way in which they were trained, by its label; an idiom follows its backend."""
+    found = {}
+    for name, result in backends.items():
+        found[name] = result
+        if "idiomatic" in result:
+            idiomatic = result["idiomatic"]
+            found[training_label(name, idiomatic["idiom"])] = idiomatic
+    return found
+
+
+def training_label(backend: str, idiom: str) -> str:
+    """`torch, DataLoader`: what a training by an idiom is called."""
+    return f"{backend}, {idiom}"
 
 
 class DatasetInfo(TypedDict):
@@ -144,15 +165,27 @@ def _check_backends(backends: object, file: Path) -> None:
     if not isinstance(backends, dict) or not backends:
         raise LockstepError(f"{file} has no backend's results; make the run again.")
     for name, result in backends.items():
-        runs = [result, *result.get("repeats", [])] if isinstance(result, dict) else [{}]
+        runs = _every_result(result)
         missing = sorted(
             {key for run in runs for key in BackendResult.__required_keys__ - set(run)}
         )
+        if not missing and "idiom" not in result.get("idiomatic", {"idiom": ""}):
+            missing = ["idiom"]
         if missing:
             raise LockstepError(f"{file} lacks {missing[0]} of {name}; make the run again.")
         for key in (key for key, kind in BackendResult.__annotations__.items() if kind is float):
             if not all(isinstance(run.get(key, 0), int | float) for run in runs):
                 raise LockstepError(f"{key} of {name} in {file} is no number; make the run again.")
+
+
+def _every_result(result: object) -> list[dict]:
+    """A backend's result, those of its seeds, and those of its idiom; {} for what is none."""
+    if not isinstance(result, dict):
+        return [{}]
+    found = [result, *result.get("repeats", [])]
+    if "idiomatic" in result:
+        found += _every_result(result["idiomatic"])
+    return found
 
 
 def environment() -> dict:

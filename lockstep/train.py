@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # TensorBoard may not be installed
     from .tensorboard import Board
 
 PORTIONS = 20
-"""How often an epoch is interrupted to tell how far it is."""
+"""How often an epoch is interrupted to tell how far it is; but an idiom never is."""
 
 Tell = Callable[[dict], None]
 """Takes one event: {"event": "running", …} within an epoch, {"event": "epoch", …} after it."""
@@ -164,6 +164,8 @@ def train(
     }
     if network.notes:
         result["notes"] = network.notes
+    if network.idiom:
+        result["idiom"] = network.idiom
     return Trained(result, first_epoch_weights, test_logits)
 
 
@@ -228,7 +230,7 @@ def _train_epoch(
     """One epoch in portions: the running means, weighted by batch size, and every update."""
     loss_sum, right, seen = 0.0, 0, 0
     portions = []
-    portion = -(-len(order) // PORTIONS)
+    portion = len(order) if network.idiom else -(-len(order) // PORTIONS)
     for start in range(0, len(order), portion):
         part = order[start : start + portion]
         share = epoch - 1 + (start + len(part)) / len(order)

@@ -157,11 +157,14 @@ def _epitaph(code: int, stderr) -> str:
     return f"its process {how}{memory}{': ' + lines[-1] if lines else ''}"
 
 
-def job(task: str, backend: str, recipe: Recipe, data: Dataset, device: str) -> dict:
+def job(
+    task: str, backend: str, recipe: Recipe, data: Dataset, device: str, idiomatic: bool = False
+) -> dict:
     """What every job says; `train.work` and `verify.work` document what theirs says besides."""
     return {
         "task": task,
         "backend": backend,
+        "idiomatic": idiomatic,
         "recipe": recipe.to_dict(),
         "dataset": {
             "name": data.name,
@@ -182,7 +185,7 @@ def recipe_of(job: dict) -> Recipe:
 def _work(job: dict, tell: Callable[[dict], None]) -> dict:
     """Import the framework, under the stopwatch, then the data; then do the task."""
     start = perf_counter()
-    network_class = import_module("lockstep.backend").load(job["backend"])
+    network_class = import_module("lockstep.backend").load(job["backend"], job["idiomatic"])
     job["import_seconds"] = perf_counter() - start
 
     from . import datasets

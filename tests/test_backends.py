@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import largest
+from conftest import installed, largest
 
-from lockstep import backend, batches, datasets
+from lockstep import backend, batches, datasets, train
 from lockstep.backends.numpy import Network as ByHand
 from lockstep.errors import LockstepError
 from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe, largest_difference, weights_sha256
@@ -130,6 +130,86 @@ def _same_as_steps(name, optimizer, digits):
     assert largest(running.losses, [step.loss for step in steps]) < TOLERANCE["float64"]
     assert running.correct.tolist() == right
     assert largest_difference(stepped.weights, trained.weights) < TOLERANCE["float64"]
+
+
+IDIOMS = [name for name in backend.names() if backend.idiom(name)]
+
+
+def test_what_is_idiomatic_is_known_without_importing_a_framework():
+    assert {name: backend.idiom(name) for name in IDIOMS} == {
+        "torch": "DataLoader", "tensorflow": "fit"
+    }  # fmt: skip
+    for name in map(installed, IDIOMS):
+        assert backend.load(name, idiomatic=True).idiom == backend.idiom(name)
+        assert backend.load(name).idiom == ""
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZER_NUMBERS)
+@pytest.mark.parametrize("name", IDIOMS)
+def test_the_idiom_and_repeated_step_are_the_same(name, optimizer, digits):
+    """The order, the last and smaller batch, the penalty and the schedule are those of `step`."""
+    schedule = "cut" if optimizer == "momentum" else "cosine"
+    recipe = Recipe(hidden=(24,), optimizer=optimizer, l2=1e-3, schedule=schedule, dtype="float64")
+    trained, stepped = _trained_idiomatically(name, recipe, digits, lambda order: order)
+    for (running, network), (steps, other) in zip(trained, stepped, strict=True):
+        assert largest(running.losses, [step.loss for step, _ in steps]) < TOLERANCE["float64"]
+        assert running.correct.tolist() == [right for _, right in steps]
+        assert largest_difference(network[0], other[0]) < TOLERANCE["float64"]
+        assert network[1].keys() == other[1].keys()
+        assert all(largest(network[1][k], other[1][k]) < TOLERANCE["float64"] for k in other[1])
+
+
+@pytest.mark.parametrize("name", IDIOMS)
+def test_an_idiom_that_shuffles_once_more_would_be_seen(name, digits):
+    """The check of the check: the same batches, two of them in each other's place."""
+    recipe = Recipe(hidden=(24,), dtype="float64")
+    spoilt = lambda order: [order[1], order[0], *order[2:]]  # noqa: E731
+    ((running, network), *_), ((steps, other), *_) = _trained_idiomatically(
+        name, recipe, digits, spoilt
+    )
+    assert largest(running.losses, [step.loss for step, _ in steps]) > 1e-3
+    assert largest_difference(network[0], other[0]) > 1e6 * TOLERANCE["float64"]
+
+
+@pytest.mark.parametrize("name", IDIOMS)
+def test_an_idiom_trains_whole_epochs_and_comes_to_the_same_end(name, digits):
+    recipe = Recipe(hidden=(16,), activation="tanh", epochs=2, dtype="float64")
+    events: dict[bool, list] = {False: [], True: []}
+    fast, idiomatic = (
+        train.train(
+            backend.load(installed(name), kind)(recipe, recipe.initial_weights(), "cpu"),
+            digits,
+            events[kind].append,
+        ).result
+        for kind in events
+    )
+    assert [event["event"] for event in events[True]] == ["running", "epoch"] * 2
+    assert len(events[False]) > 30
+    assert idiomatic["idiom"] == backend.idiom(name) and "idiom" not in fast
+    for key in ("initial_weights_sha256", "batch_order_sha256", "confusion_matrix"):
+        assert idiomatic[key] == fast[key]
+    for entry, other in zip(idiomatic["history"], fast["history"], strict=True):
+        assert entry | {"seconds": 0} == pytest.approx(other | {"seconds": 0}, rel=1e-10)
+
+
+def _trained_idiomatically(name, recipe, digits, change):
+    """Two epochs of the idiom, its batches changed, and of `step`: after each what was seen, then
+    weights and memory."""
+    fitted, stepped = (
+        backend.load(installed(name), idiomatic)(recipe, recipe.initial_weights(), "cpu")
+        for idiomatic in (True, False)
+    )
+    pixels, labels = digits.train.images[:COUNT], digits.train.labels[:COUNT]
+    seen, expected = [], []
+    for epoch in (1, 2):
+        order, rates = train.plan(dataclasses.replace(recipe, epochs=2), COUNT, epoch)
+        running = fitted.train_epoch(pixels, labels, change(order), rates)
+        seen.append((running, (fitted.weights, fitted.state)))
+        steps = [stepped.step(pixels[b], labels[b], r) for b, r in zip(order, rates, strict=True)]
+        right = [(s.logits.argmax(1) == labels[b]).sum() for s, b in zip(steps, order, strict=True)]
+        steps = list(zip(steps, right, strict=True))
+        expected.append((steps, (stepped.weights, stepped.state)))
+    return seen, expected
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

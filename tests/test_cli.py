@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import lockstep
 
-from lockstep import answers, backend, compare, metrics, results, verify
+from lockstep import answers, backend, compare, metrics, results, train, verify, worker
 from lockstep.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
@@ -137,6 +137,51 @@ def test_a_backend_that_fails_is_reported_and_the_others_go_on(tmp_path):
     assert list(run["backends"]) == ["numpy"] and list(run["failures"]) == ["torch"]
 
 
+def test_an_idiom_is_trained_beside_the_fast_way(tmp_path):
+    flags = ["--fit", "idiomatic", "--tensorboard", "--name", "r"]
+    done = lockstep("train", "torch", *SMALL, *flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "torch with DataLoader trains" in done.stdout
+    fast = results.load(tmp_path / "runs" / "r")["backends"]["torch"]
+    idiomatic = fast["idiomatic"]
+    assert idiomatic["idiom"] == "DataLoader"
+    assert idiomatic["batch_order_sha256"] == fast["batch_order_sha256"]
+    assert max(result["weights_difference"] for result in (fast, idiomatic)) < 1e-4
+    kept = {path.name for path in (tmp_path / "runs" / "r" / "weights").iterdir()}
+    assert kept == {"torch.safetensors"}
+
+
+@pytest.mark.parametrize("failing", [None, 1])
+def test_an_idiom_of_several_seeds_is_kept_whole_or_not_at_all(
+    failing, digits, tmp_path, monkeypatch
+):
+    """Trained in this process; what a failing seed leaves is the fast way, and the reason."""
+
+    def run(job, tell):
+        kind = backend.load(job["backend"], job["idiomatic"])
+        result = train.work({"import_seconds": 0.0, **job}, kind, digits, tell)
+        if job["idiomatic"] and job["recipe"]["seed"] == failing:
+            raise worker.WorkerFailed("it broke")
+        return result
+
+    monkeypatch.setattr(worker, "run", run)
+    recipe = Recipe(hidden=(8,), epochs=1)
+    settings = {"repeats": 2, "tensorboard": True, "idiomatic": True}
+    found = compare.compare(recipe, ("numpy", "torch"), digits, tmp_path, "r", **settings)
+    assert found.results == results.load(tmp_path / "r")
+    torch = found.results["backends"]["torch"]
+    assert [repeat["seed"] for repeat in torch["repeats"]] == [0, 1]
+    board = {path.name for path in (tmp_path / "r" / "tensorboard").iterdir()}
+    of_idiom = {"torch-DataLoader", "torch-DataLoader-seed1"}
+    if failing is None:
+        assert [repeat["seed"] for repeat in torch["idiomatic"]["repeats"]] == [0, 1]
+        assert found.results["failures"] == {} and board > of_idiom
+    else:
+        assert found.results["failures"] == {"torch, DataLoader": "it broke"}
+        assert "idiomatic" not in torch and not found.well
+        assert board == {"numpy", "numpy-seed1", "torch", "torch-seed1"}
+
+
 FASTER = "network.rates = lambda self, n, r, rates=network.rates: 1.5 * rates(self, n, r)"
 
 
@@ -222,6 +267,9 @@ def test_explain_ends_at_the_same_numbers_and_leaves_a_figure(tmp_path):
         (["train", "numpy", "--dataset", "mnits"], "did you mean 'mnist'"),
         (["train", "numpy", "--device", "gpu"], "There is no device 'gpu'"),
         (["train", "numpy", "--repeats", "0"], "at least 1 run"),
+        (["train", "torch", "--fit", "idiomatc"], "did you mean 'idiomatic'"),
+        (["train", "numpy", "--fit", "idiomatic"], "numpy can train one way only; --fit idioma"),
+        (["compare", "--backends", "numpy,jax", "--fit", "idiomatic"], "numpy and jax can train"),
         (["train", "numpy", "--recipe", "absent.toml"], "Cannot read the recipe absent.toml"),
         (["train", "numpy", "--data-dir", "absent"], "which is not a folder"),
         (["train", "numpy", "--dataset", "digits", "--name", "a/b"], "cannot be called 'a/b'"),

@@ -47,7 +47,7 @@ def run(digits, tmp_path_factory):
         "torch": {3: other[3], 5: other[5], 8: (truth[8] + 2) % 10},
     }
     folder = tmp_path_factory.mktemp("page") / "run"
-    runs.write(folder, digits.test, wrong, seeds=3)
+    runs.write(folder, digits.test, wrong, seeds=3, idioms={"torch": "DataLoader"})
     return page.write(evidence.load([folder]), folder)
 
 

@@ -306,6 +306,89 @@ def test_the_terminals_table_survives_markup(folder, capsys):
     assert "[red]died[/nonsense]" in capsys.readouterr().out
 
 
+# --- What the idiom costs -------------------------------------------------------------------------
+
+
+def idiomatic_run(fast, slow):
+    """Only what the sentence reads: (seconds, test accuracy in percent), seed after seed."""
+
+    def seeds(values, **more):
+        keys = ("seed", "train_seconds", "test_accuracy")
+        every = [
+            dict(zip(keys, (s, t, a / 100), strict=True)) | more for s, (t, a) in enumerate(values)
+        ]
+        return runs.combined(every)
+
+    return {"backends": {"torch": seeds(fast) | {"idiomatic": seeds(slow, idiom="DataLoader")}}}
+
+
+@pytest.mark.parametrize(
+    ("fast", "slow", "words"),
+    [
+        ([(2, 97.0)], [(5, 97.0)], "2.5 times as long as the fast way here, and ends with the sa"),
+        ([(2, 97.0)], [(5, 97.3)], "here, and its test accuracy ends +0.30 points from it."),
+        # paired: 2, 3 and 10 times; unpaired means would say 45/9 = 5
+        (
+            [(1, 97.0), (2, 97.1), (6, 97.2)],
+            [(10, 97.0), (4, 97.1), (18, 97.2)],
+            "3.0 times as long as the fast way here (2.0 to 10.0 over 3 seeds), and ends with",
+        ),
+        # 0.2, 0.0, -0.1: mean 0.03, deviation 0.153, 4.30 · 0.153 / √3
+        (
+            [(1, 97.0), (1, 97.3), (1, 97.2)],
+            [(1, 97.2), (1, 97.3), (1, 97.1)],
+            "and its test accuracy ends +0.03 points from it (95 % interval ± 0.38: chance).",
+        ),
+    ],
+)
+def test_the_sentence_about_the_idiom_by_hand(fast, slow, words):
+    (said,) = summary.idiom_sentences(idiomatic_run(fast, slow))
+    assert said.startswith("torch with DataLoader trains ") and words in said
+
+
+@pytest.fixture(scope="module")
+def idiomatic(digits, tmp_path_factory):
+    """A run of two backends and two seeds, in which torch trained with a DataLoader as well."""
+    folder = tmp_path_factory.mktemp("idiomatic") / "run"
+    return runs.write(folder, digits.test, TWO, seeds=2, idioms={"torch": "DataLoader"})
+
+
+SENTENCE = "torch with DataLoader trains 3.0 times as long as the fast way here"
+
+
+def test_an_idiom_stands_beside_the_fast_way_wherever_it_is_read(idiomatic, capsys):
+    found = evidence.load([idiomatic])
+    html = page.write(found, idiomatic).read_text(encoding="utf-8")
+    text.print_comparison(found.results)
+    for words in (html, capsys.readouterr().out, markdown(found)):
+        assert SENTENCE in words and "torch, DataLoader (cpu)" in words
+    rows = list(csv.DictReader((idiomatic / "tables" / "runs.csv").open(encoding="utf-8")))
+    seconds = {(row["backend"], row["seed"]): float(row["training (s)"]) for row in rows}
+    assert seconds["torch, DataLoader", "1"] == 3 * seconds["torch", "1"] == 3 * 5.5
+    assert sum(SENTENCE in line for line in html.splitlines()) == 1
+    assert "Hatched" in html and "an epoch, as tutorials train" in html
+    assert list(found.results["backends"]) == list(found.answers.logits) == ["numpy", "torch"]
+
+
+def test_an_idioms_bars_are_hatched_beneath_its_backends(idiomatic):
+    figure = figures.time_and_memory(evidence.load([idiomatic]).results["backends"], "x")
+    for axes in figure.axes:
+        names = [label.get_text() for label in axes.get_yticklabels()]
+        assert names == ["numpy", "torch", "with DataLoader"]
+        hatched = {
+            round(bar.get_y() + bar.get_height() / 2) for bar in axes.patches if bar.get_hatch()
+        }
+        assert hatched == {2}
+
+
+def test_idioms_of_several_runs_stay_with_their_backends(idiomatic, folder):
+    both = evidence.load([folder, idiomatic])
+    rows = [row[0] for row in summary.overview(both.results).rows]
+    assert rows[-2:] == ["torch · run (2) (cpu)", "torch · run (2), DataLoader (cpu)"]
+    (approach,) = (a for a in page._approaches(both) if a.backend == "torch")
+    assert approach.idiom and approach.lines == sources.approach("torch", Recipe()).lines
+
+
 # --- Control and abstraction ----------------------------------------------------------------------
 
 
@@ -334,6 +417,12 @@ def test_the_code_shown_is_in_the_file_that_it_names(name):
         assert listing.names and all(line.strip() in lines for line in listing.code.splitlines())
     everything = "".join(listing.parts for listing in shown.listings)
     assert all(part in everything for part in sources.PARTS)
+
+
+@pytest.mark.parametrize("name", [name for name in backend.names() if backend.idiom(name)])
+def test_the_idiom_shown_is_what_trains(name):
+    (listing,) = sources.approach(name, Recipe(), idiomatic=True).idiom
+    assert "Idiomatic.train_epoch" in listing.names and f"{backend.idiom(name)}(" in listing.code
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "rmsprop", "adamw"])

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import runs
 
 from lockstep import results
 from lockstep.errors import LockstepError
@@ -71,6 +72,19 @@ def test_unusable_results_get_one_sentence(tmp_path, content, words):
         results.load(tmp_path)
     with pytest.raises(LockstepError, match="no such file"):
         results.load(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("key", ["idiom", "train_seconds"])
+def test_an_idiom_without_its_figures_gets_one_sentence(tmp_path, digits, key):
+    run = runs.write(tmp_path / "run", digits.test, {"torch": {}}, idioms={"torch": "DataLoader"})
+    content = json.loads((run / "results.json").read_text("utf-8"))
+    assert results.load(run) == content
+    trained = results.trainings(content["backends"])
+    assert list(trained) == ["torch", "torch, DataLoader"]
+    del trained["torch, DataLoader"][key]
+    (run / "results.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(LockstepError, match=f"lacks {key} of torch; make the run again"):
+        results.load(run)
 
 
 def test_nan_is_not_written_into_json(tmp_path):

@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from ..backend import CLIPPED, Backend, Formulas, Operation, Running, Step
 from ..recipe import Recipe, Weights
@@ -41,6 +41,8 @@ class Network(Backend):
     """PyTorch. Its Linear keeps the weight as (out, in): transposed on the way in and out."""
 
     dialect = "torch"
+    fused: bool | None = True
+    """Whether Adam is one kernel for all the weights; None leaves it to PyTorch."""
 
     @classmethod
     def devices(cls, dtype: str) -> Sequence[str]:
@@ -98,13 +100,13 @@ class Network(Backend):
             case "rmsprop":
                 self.optimizer = torch.optim.RMSprop(parameters, lr, recipe.rho, epsilon)
             case "adam":
-                self.optimizer = torch.optim.Adam(parameters, lr, betas, epsilon, fused=True)
+                self.optimizer = torch.optim.Adam(parameters, lr, betas, epsilon, fused=self.fused)
             case "adamw":  # unless told otherwise PyTorch decays the biases too
                 groups = [
                     {"params": parameters[0::2], "weight_decay": recipe.weight_decay},
                     {"params": parameters[1::2], "weight_decay": 0.0},
                 ]
-                self.optimizer = torch.optim.AdamW(groups, lr, betas, epsilon, fused=True)
+                self.optimizer = torch.optim.AdamW(groups, lr, betas, epsilon, fused=self.fused)
 
     def _imitate(self, formulas: Formulas, learning_rate: float) -> dict[str, float]:
         """The `lr` and `eps` with which PyTorch's Adam makes the next step as `formulas` ask.
@@ -238,3 +240,37 @@ class Network(Backend):
             shape = tuple(node.meta["tensor_meta"].shape)
             operations.append(Operation(names[node], kind, inputs, shape))
         return operations
+
+
+class Idiomatic(Network):
+    """PyTorch as its tutorials train: a DataLoader, and the optimizer as it comes."""
+
+    idiom = "DataLoader"
+    fused = None
+    _kept: tuple = (None, None, None)
+
+    def train_epoch(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        batches: Sequence[np.ndarray],
+        learning_rates: np.ndarray | None = None,
+    ) -> Running:
+        """The tutorials' loop; only that the order is ours, where they say `shuffle=True`."""
+        order = [batch.tolist() for batch in batches]
+        loader = DataLoader(self._dataset(images, labels), batch_sampler=order)
+        losses, correct = [], []
+        rates = self.rates(len(batches), learning_rates).tolist()
+        for (part, answers), rate in zip(loader, rates, strict=True):
+            part, answers = part.to(self.device), answers.to(self.device)
+            logits, loss = self._update(part, answers, rate)
+            losses.append(loss)
+            correct.append((logits.argmax(1) == answers).sum())
+        return Running(self._numpy(torch.stack(losses)), self._numpy(torch.stack(correct)))
+
+    def _dataset(self, images: np.ndarray, labels: np.ndarray) -> TensorDataset:
+        """In main memory whatever the device; made once however often the same arrays come."""
+        if self._kept[0] is not images or self._kept[1] is not labels:
+            tensors = torch.from_numpy(self.scaled(images)), torch.from_numpy(labels).long()
+            self._kept = (images, labels, TensorDataset(*tensors))
+        return self._kept[2]

@@ -146,12 +146,15 @@ def _kinks(comparison: Comparison) -> str:
 
 def _costs(evidence: Evidence) -> Exhibit:
     run = evidence.results
+    hatched = any("idiomatic" in result for result in run["backends"].values())
     return Exhibit(
         "time-and-memory",
         figures.time_and_memory(run["backends"], run["dataset"]["title"]),
         "What each backend cost",
         "Training alone; start-up alone (import, then building and first calls, which may "
-        "compile); the largest memory of the process. A dot is a run, the line the median.",
+        "compile); the largest memory of the process. A dot is a run, the line the median."
+        + " Hatched: trained as the framework's tutorials do."
+        * hatched,
         summary.every_run(run),
     )
 

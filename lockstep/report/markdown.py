@@ -17,7 +17,7 @@ def markdown(evidence: Evidence) -> str:
         for name, why in run["failures"].items()
     ]
     parts += [summary.overview(run).markdown(), markdown_text(summary.NOTE)]
-    parts += [markdown_text(summary.noise_sentence(run))]
+    parts += map(markdown_text, [summary.noise_sentence(run), *summary.idiom_sentences(run)])
     parts += [markdown_text(verdict(proof)) for proof in evidence.proofs]
     parts += [markdown_text(evidence.proof_failed or "")]
     parts += [

@@ -17,7 +17,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ..recipe import from_dict
-from ..results import runs_of, write_whole
+from ..results import runs_of, trainings, write_whole
 from ..verify import verdict
 from . import figures, summary
 from .evidence import Evidence
@@ -62,9 +62,13 @@ def tables(evidence: Evidence, drawn: list[Exhibit]) -> list[Table]:
 
 
 def _approaches(evidence: Evidence) -> list:
+    """Every backend's code once; its idiom's too, if that was trained in any run."""
     recipe = from_dict(evidence.results["recipe"])
-    names = dict.fromkeys(evidence.backend_of(label) for label in evidence.results["backends"])
-    return [approach(name, recipe) for name in names]
+    found: dict[str, bool] = {}
+    for label, result in evidence.results["backends"].items():
+        name = evidence.backend_of(label)
+        found[name] = found.get(name, False) or "idiomatic" in result
+    return [approach(name, recipe, idiomatic) for name, idiomatic in found.items()]
 
 
 def page(evidence: Evidence, drawn: list[Exhibit], found: list[Table]) -> str:
@@ -99,6 +103,7 @@ def page(evidence: Evidence, drawn: list[Exhibit], found: list[Table]) -> str:
         verdict=verdict,
         others=any(evidence.backend_of(label) != "numpy" for label in run["backends"]),
         noise=summary.noise_sentence(run),
+        trainings=trainings,
         matrices=matrices,
         differences={n: m - first for n, m in list(matrices.items())[1:]},
         all_alike=all((m == first).all() for m in matrices.values()),
@@ -183,7 +188,7 @@ def _provenance(evidence: Evidence) -> str:
                 name: {key: result.get(key) for key in keys}
                 | ({"notes": result["notes"]} if "notes" in result else {})
                 | {"seeds": [seed["seed"] for seed in runs_of(result)]}
-                for name, result in run["backends"].items()
+                for name, result in trainings(run["backends"]).items()
             }
         }
         for run in evidence.runs

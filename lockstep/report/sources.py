@@ -42,10 +42,12 @@ class Approach(NamedTuple):
     backend: str
     listings: tuple[Listing, ...]
     hides: str
+    idiom: tuple[Listing, ...]
+    """How an epoch is trained as its tutorials do, if it was."""
 
     @property
     def lines(self) -> int:
-        """Of code in all its listings."""
+        """Of code that a step takes."""
         return sum(listing.lines for listing in self.listings)
 
 
@@ -68,16 +70,30 @@ HIDES = {
 
 
 @functools.cache
-def approach(backend: str, recipe: Recipe) -> Approach:
-    """The code of one backend for a step of this recipe's network."""
+def approach(backend: str, recipe: Recipe, idiomatic: bool = False) -> Approach:
+    """The code of one backend for a step of this recipe's network; and of its idiom, if asked."""
     plan = _plan(backend, recipe)
     listings = tuple(_listing(parts, file, names) for parts, file, names in plan)
-    return Approach(backend, listings, HIDES.get(backend, ""))
+    return Approach(
+        backend, listings, HIDES.get(backend, ""), (_idiom(backend),) if idiomatic else ()
+    )
+
+
+def _file(backend: str) -> Path:
+    return PACKAGE / "backends" / f"{backend}.py"
+
+
+def _idiom(backend: str) -> Listing:
+    """What trains an epoch as the framework's tutorials do."""
+    file = _file(backend)
+    names = ("Idiomatic.build", "Idiomatic.train_epoch")
+    known = _functions(file)
+    return _listing("an epoch, as tutorials train", file, tuple(n for n in names if n in known))
 
 
 def _plan(backend: str, recipe: Recipe) -> list[tuple[str, Path, tuple[str, ...]]]:
     """Which functions of which file do which part of a step."""
-    file = PACKAGE / "backends" / f"{backend}.py"
+    file = _file(backend)
     network, forward, backward, update = PARTS
     through = f"{forward}, {backward}, {update}"
     match backend:

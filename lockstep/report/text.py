@@ -9,7 +9,13 @@ import numpy as np
 from ..datasets import Entry
 from ..results import Results
 from ..verify import Comparison, Proof, verdict
-from .summary import EXPLANATION_NOTE, explanation_columns, explanation_row, overview
+from .summary import (
+    EXPLANATION_NOTE,
+    explanation_columns,
+    explanation_row,
+    idiom_sentences,
+    overview,
+)
 
 
 def epoch_line(entry: dict, epochs: int) -> str:
@@ -34,7 +40,7 @@ def confusion_table(matrix: np.ndarray, classes: Sequence[str]) -> str:
 
 
 def print_comparison(results: Results) -> None:
-    """The table at the end of a run: one row a backend, failures beneath."""
+    """The table at the end of a run: one row a training; beneath, what there is to say of them."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -49,6 +55,8 @@ def print_comparison(results: Results) -> None:
     for backend, result in results["backends"].items():
         if "notes" in result:
             console.print(f"{escape(backend)}: {escape(result['notes'])}", soft_wrap=True)
+    for sentence in idiom_sentences(results):
+        console.print(escape(sentence), soft_wrap=True, highlight=False)
     for backend, why in results["failures"].items():
         console.print(f"[bold]{escape(backend)} failed:[/] {escape(why)}", soft_wrap=True)
 

@@ -6,11 +6,12 @@ import statistics
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ...results import BackendResult, runs_of
-from .style import AMBER, BLUE, GREEN, INK, VERMILION, WIDTH, headline, styled
+from ...results import BackendResult, runs_of, trainings
+from .style import AMBER, BLUE, GREEN, INK, QUIET, VERMILION, WIDTH, headline, styled
 
 START_UP = {"import_seconds": AMBER, "compile_seconds": VERMILION}
 PANELS = (
@@ -19,37 +20,59 @@ PANELS = (
     ("peak memory (MiB)", {"peak_rss_bytes": GREEN}, 2**-20),
 )
 """Axis label, the figures stacked on it with their colours, and the unit's factor."""
+PLAIN = {"alpha": 0.45}
+HATCHED = {"facecolor": "none", "hatch": "////", "linewidth": 0, "alpha": 0.75}
+"""The bars of the fast way, and of what the framework's tutorials do."""
 
 
 @styled
 def time_and_memory(backends: Mapping[str, BackendResult], title: str) -> Figure:
     """Training, start-up (import and first calls) and peak memory of each backend.
 
-    The bar is the median over the runs, marked where it ends; each run is a dot.
+    The bar is the median over the runs, marked where it ends; each run is a dot. An idiom's bars
+    are hatched, beneath those of its backend.
     """
-    height = 1.1 + len(PANELS) * (0.55 + 0.27 * len(backends))
+    rows = trainings(backends)
+    height = 1.1 + len(PANELS) * (0.55 + 0.27 * len(rows))
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     for axes, (label, stacked, factor) in zip(figure.subplots(3, 1), PANELS, strict=True):
-        for place, result in enumerate(backends.values()):
-            left, sums = 0.0, np.zeros(len(runs_of(result)))
-            for key, colour in stacked.items():
-                values = np.array([factor * run[key] for run in runs_of(result)])
-                median = statistics.median(values)
-                axes.barh(place, median, left=left, height=0.56, color=colour, alpha=0.45)
-                left, sums = left + median, sums + values
-            left = statistics.median(sums)
-            axes.plot([left, left], [place - 0.38, place + 0.38], color=INK, linewidth=1.6)
-            axes.plot(sums, [place] * len(sums), "o", color=INK, markersize=3, alpha=0.75)
-            words = f"{left:,.0f}" if factor != 1 else f"{left:.3g}"
-            axes.annotate(words, (max(*sums, left), place), xytext=(6, 0), va="center",
-                          textcoords="offset points", fontsize=9)  # fmt: skip
+        for place, result in enumerate(rows.values()):
+            _bar(axes, place, result, stacked, factor)
         axes.set_title(label, fontsize=9.5, pad=3)
         axes.margins(x=0.16)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.set_yticks(range(len(backends)), list(backends))
-        axes.set_ylim(len(backends) - 0.45, -0.55)
+        _name_the_rows(axes, rows)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
     headline(figure, f"What it cost: {title}")
     return figure
+
+
+def _bar(
+    axes: Axes, place: int, result: BackendResult, stacked: Mapping[str, str], factor: float
+) -> None:
+    """One training's bar in one panel, its dots, and the median in figures."""
+    left, sums = 0.0, np.zeros(len(runs_of(result)))
+    for key, colour in stacked.items():
+        values = np.array([factor * run[key] for run in runs_of(result)])
+        median = statistics.median(values)
+        look = {"edgecolor": colour} | HATCHED if "idiom" in result else {"color": colour} | PLAIN
+        axes.barh(place, median, left=left, height=0.56, **look)
+        left, sums = left + median, sums + values
+    left = statistics.median(sums)
+    axes.plot([left, left], [place - 0.38, place + 0.38], color=INK, linewidth=1.6)
+    axes.plot(sums, [place] * len(sums), "o", color=INK, markersize=3, alpha=0.75)
+    words = f"{left:,.0f}" if factor != 1 else f"{left:.3g}"
+    axes.annotate(words, (max(*sums, left), place), xytext=(6, 0), va="center",
+                  textcoords="offset points", fontsize=9)  # fmt: skip
+
+
+def _name_the_rows(axes: Axes, rows: Mapping[str, BackendResult]) -> None:
+    """Backends by name; an idiom, beneath its backend, says what it trains with."""
+    names = [f"with {r['idiom']}" if "idiom" in r else name for name, r in rows.items()]
+    axes.set_yticks(range(len(rows)), names)
+    axes.set_ylim(len(rows) - 0.45, -0.55)
+    for words, result in zip(axes.get_yticklabels(), rows.values(), strict=True):
+        if "idiom" in result:
+            words.set_color(QUIET)

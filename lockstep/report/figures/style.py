@@ -67,6 +67,7 @@ STYLE = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
     "grid.color": GRID,
+    "hatch.linewidth": 2.0,
     "legend.frameon": False,
     "figure.facecolor": PAPER,
     "text.parse_math": False,  # a "$" in somebody's name is no formula
