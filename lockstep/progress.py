@@ -126,6 +126,29 @@ class Bar(Progress):
 
 
 @contextmanager
+def counting(total: int, quiet: bool) -> Iterator[Callable[[str, bool], None]]:
+    """Shows on stderr how far something of `total` parts is.
+
+    Gives a function of words, which say what is going on, and whether a part is done.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, quiet=quiet)
+    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("{task.description}", markup=False))  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal or quiet) as bars:
+        task = bars.add_task("", total=total)
+
+        def tell(words: str, done: bool) -> None:
+            if words and not console.is_terminal:
+                console.print(words, highlight=False, markup=False, soft_wrap=True)
+            bars.update(task, advance=int(done), **({"description": words} if words else {}))
+
+        yield tell
+
+
+@contextmanager
 def proving(steps: int, quiet: bool) -> Iterator[Callable[[str, dict], None]]:
     """Shows on stderr how far a proof is, so that stdout has the result alone.
 

@@ -155,10 +155,17 @@ def _measure(
             failures[f"{name}, {shown}"] = str(error)
             running.pop(name).close()
     for number in range(1, ROUNDS + 1):
-        for name, row in rows.items():
-            row["turns"] += [{"round": number, **t} for t in running[name].measure(number)]
+        for name in list(rows):
+            try:
+                turns = running[name].measure(number)
+            except WorkerFailed as error:
+                failures[f"{name}, {shown}"] = str(error)
+                running.pop(name).close()
+                rows.pop(name)
+            else:
+                rows[name]["turns"] += [{"round": number, **turn} for turn in turns]
     tell("", True)
-    return list(rows.values())
+    return [{**row, "us_per_image": per_image(row)} for row in rows.values()]
 
 
 def per_image(row: dict) -> float:

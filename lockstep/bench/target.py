@@ -58,6 +58,15 @@ def measure(
     return {"rows": good, "absent": {}, "failures": failures}
 
 
+def bar(percent: str, rows: Sequence[dict]) -> dict:
+    """Whether the network by hand is there in time, from every seed."""
+    runs = [run for row in rows if row["backend"] == AMBITIOUS for run in row["runs"]]
+    accurate = [run["test_accuracy"] >= int(percent) / 100 for run in runs]
+    quick = [run["train_seconds"] <= BARS[percent] for run in runs]
+    reached = bool(runs) and all(accurate) and all(quick)
+    return {"backend": AMBITIOUS, "seconds": BARS[percent], "reached": reached}
+
+
 def _train(name: str, seeded: Recipe, data: Dataset, progress: Progress, row: dict) -> dict:
     """One training in a process of its own."""
     nothing = dict.fromkeys(("weights", "first_epoch_weights", "test_logits"))
