@@ -78,7 +78,8 @@ def torch_in_memory(batch_size, images, labels):
 
     def epoch(seed):
         order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
-        for batch_x, batch_y in zip(x[order].split(batch_size), y[order].split(batch_size)):
+        xs, ys = x[order].split(batch_size), y[order].split(batch_size)
+        for batch_x, batch_y in zip(xs, ys, strict=True):
             optimizer.zero_grad()
             loss(model(batch_x), batch_y).backward()
             optimizer.step()
@@ -104,12 +105,12 @@ def torch_compiled(batch_size, images, labels):
     gradients = torch.func.grad(loss)
 
     def steps(theta, m, v, xs, ys, corrections):
-        for x, y, (rate, epsilon) in zip(xs, ys, corrections):
+        for x, y, (rate, epsilon) in zip(xs, ys, corrections, strict=True):
             g = gradients(theta, x, y)
-            m = [a + 0.1 * (b - a) for a, b in zip(m, g)]
-            v = [a + 0.001 * (b * b - a) for a, b in zip(v, g)]
+            m = [a + 0.1 * (b - a) for a, b in zip(m, g, strict=True)]
+            v = [a + 0.001 * (b * b - a) for a, b in zip(v, g, strict=True)]
             theta = [
-                w - rate * a / (b.sqrt() + epsilon) for w, a, b in zip(theta, m, v)
+                w - rate * a / (b.sqrt() + epsilon) for w, a, b in zip(theta, m, v, strict=True)
             ]
         return theta, m, v
 
@@ -175,7 +176,7 @@ def jax_scan(batch_size, images, labels):
 
     optimizer = optax.adam(RATE)
     x, y = jnp.asarray(scaled(images)), jnp.asarray(labels, jnp.int32)
-    weights = dict(zip(("W1", "b1", "W2", "b2"), map(jnp.asarray, first_weights())))
+    weights = dict(zip(("W1", "b1", "W2", "b2"), map(jnp.asarray, first_weights()), strict=True))
 
     def logits(weights, x):
         hidden = jax.nn.relu(x @ weights["W1"] + weights["b1"])

@@ -139,11 +139,16 @@ def counting(total: int, quiet: bool) -> Iterator[Callable[[str, bool], None]]:
                TextColumn("{task.description}", markup=False))  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal or quiet) as bars:
         task = bars.add_task("", total=total)
+        said = ""
 
         def tell(words: str, done: bool) -> None:
-            if words and not console.is_terminal:
-                console.print(words, highlight=False, markup=False, soft_wrap=True)
-            bars.update(task, advance=int(done), **({"description": words} if words else {}))
+            nonlocal said
+            stage = words.split(": ")[0]  # a log has a line for each, not for everything within
+            if words and stage != said and not console.is_terminal:
+                console.print(stage if not done else words, highlight=False, markup=False,
+                              soft_wrap=True)  # fmt: skip
+                said = stage
+            bars.update(task, advance=int(done), description=words or None)
 
         yield tell
 

@@ -48,7 +48,9 @@ def own(name: str, threads: int | None = None) -> Build:
         network = Network(recipe, recipe.initial_weights(), "cpu")
 
         def epoch(seed: int) -> None:
-            network.train_epoch(images, labels, batches.epoch_batches(len(images), batch_size, seed, 1))
+            network.train_epoch(
+                images, labels, batches.epoch_batches(len(images), batch_size, seed, 1)
+            )
 
         return Trainer(epoch, lambda images: train.logits(network, images).argmax(axis=1))
 

@@ -1,6 +1,6 @@
 """What no trainer of dense matrices can do without: the products, and the optimizer's memory.
 
-Both are measured as the best case: no loss, no activation, no batch is gathered, nothing is learned.
+Both are measured at their best: no loss, no activation, no batch is gathered, nothing is learned.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ LINE = 64
 def products_of_an_epoch(batch_size: int, images: np.ndarray, labels: np.ndarray) -> tuple:
     """BLAS alone, in NumPy, on all the threads it takes."""
     steps = -(-len(images) // batch_size)
-    return (lambda seed, run=products(SIZES, batch_size): run(steps), None)
+    run = products(SIZES, batch_size)
+    return (lambda seed: run(steps)), None
 
 
 def traffic_of_an_epoch(batch_size: int, images: np.ndarray, labels: np.ndarray) -> tuple:
     """θ, g, m, v read and θ, m, v written, once in a step, by compiled loops on two threads."""
     steps = -(-len(images) // batch_size)
-    return (lambda seed, run=traffic(SIZES, threads=2): run(steps), None)
+    run = traffic(SIZES, threads=2)
+    return (lambda seed: run(steps)), None
 
 
 def products(sizes: Sequence[int], batch_size: int) -> Callable[[int], None]:

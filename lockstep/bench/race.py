@@ -75,10 +75,10 @@ def _race(
         running: dict[str, Contender] = {}
         rows: dict[str, dict] = {}
 
-        def attempt(name: str, doing: str, act: Callable[[], None]) -> None:
+        def attempt(name: str, doing: str, act: Callable[..., None], *arguments: Any) -> None:
             tell(f"batch {batch_size}, {doing}: {name}", False)
             try:
-                act()
+                act(name, *arguments)
             except Absent as error:
                 found["absent"][name] = str(error)
             except (WorkerFailed, LockstepError) as error:
@@ -90,26 +90,27 @@ def _race(
             rows.pop(name)
             tell(f"{name} is out: {found['absent'].get(name) or found['failures'][name]}", True)
 
-        def ready(name: str) -> None:
+        def build(name: str) -> None:
             job = {"file": file, "name": name, "batch_size": batch_size, "dataset": dataset}
             rows[name] |= running[name].ask("build", task="race", **job)
 
-        def round_of(name: str, number: int) -> None:
-            for turn in running[name].measure(number):
-                rows[name]["turns"].append({"round": number, **turn})
+        def train(name: str, number: int) -> None:
+            turns = running[name].measure(number)
+            rows[name]["turns"] += [{"round": number, **turn} for turn in turns]
+
+        def judge(name: str) -> None:
+            rows[name] |= running[name].ask("judge")
 
         for name in names:
             if name not in found["absent"] and name not in found["failures"]:
                 running[name] = stack.enter_context(contender())
                 rows[name] = {"contender": name, "batch_size": batch_size, "turns": []}
-                attempt(name, "getting ready", lambda name=name: ready(name))
+                attempt(name, "getting ready", build)
         for number in range(1, rounds + 1):
-            order = list(running) if number % 2 else list(running)[::-1]
-            for name in order:
-                doing = f"round {number} of {rounds}"
-                attempt(name, doing, lambda name=name, number=number: round_of(name, number))
+            for name in list(running) if number % 2 else list(running)[::-1]:
+                attempt(name, f"round {number} of {rounds}", train, number)
         for name in list(running):
-            attempt(name, "judging", lambda name=name: rows[name].update(running[name].ask("judge")))
+            attempt(name, "judging", judge)
         found["rows"] += rows.values()
 
 
@@ -125,15 +126,18 @@ def summarise(rows: Sequence[dict], reference: str, bars: Sequence[Sequence]) ->
     accuracy is more than UNEQUAL below the best at its batch size is `unequal`, and reaches no bar.
     """
     by_place = {(row["contender"], row["batch_size"]): row for row in rows}
+    accuracies: dict[int, list[float]] = {row["batch_size"]: [] for row in rows}
+    for row in rows:
+        accuracies[row["batch_size"]] += [row["accuracy"]] * (row["accuracy"] is not None)
     for row in rows:
         times = counted(row)
         row |= {"median": statistics.median(times), "low": min(times), "high": max(times)}
         row["noisy"] = sum(turn["noisy"] and turn["counts"] for turn in row["turns"])
         row["repeated"] = len(row["turns"]) - len(times)
-        same = [r for r in rows if r["batch_size"] == row["batch_size"]]
-        best = max((r["accuracy"] for r in same if r["accuracy"] is not None), default=None)
         accuracy = row["accuracy"]
-        row["unequal"] = accuracy is not None and accuracy < best - UNEQUAL
+        row["unequal"] = (
+            accuracy is not None and accuracy < max(accuracies[row["batch_size"]]) - UNEQUAL
+        )
         row["ratio"] = times_faster(by_place.get((reference, row["batch_size"])), row)
     found = []
     for ours, against, at in bars:

@@ -4,7 +4,7 @@ A request is a line of JSON on stdin, and so is its answer on stdout, {"result":
 {"failed": sentence, "absent": whether a package is missing, "unusable": …}:
 
     {"do": "narrow", "cores": 1}      use that many cores alone; before anything is imported
-    {"do": "names", "file": path}     → {"contenders": names, "reference", "bars": [ours, theirs, …]}
+    {"do": "names", "file": path}     → {"contenders", "reference", "bars": [[ours, theirs, {…}]]}
     {"do": "build", "task", …}        → what the task's module tells; the job is the task's
     {"do": "turn", "seed": 3}         → {"seconds", "cpu", "waited"}
     {"do": "judge"}                   → {"accuracy", "peak_rss_bytes", "versions"}
@@ -71,7 +71,8 @@ class Server:
 
         from ..results import peak_rss_bytes
 
-        told = {"accuracy": None, "peak_rss_bytes": peak_rss_bytes(), "versions": _versions()}
+        told: dict[str, Any] = {"accuracy": None, "versions": _versions()}
+        told["peak_rss_bytes"] = peak_rss_bytes()  # before the test set is asked for
         if self.trainer.predict:
             images, labels = self.data.test
             answers = np.asarray(self.trainer.predict(images))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 from ..errors import LockstepError
 from ..worker import WorkerFailed, epitaph, start, stop
@@ -23,9 +24,8 @@ class Absent(WorkerFailed):
 class Contender:
     """One process; what it cannot do it says as WorkerFailed, input to blame as LockstepError."""
 
-    def __init__(self) -> None:
-        self.stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-        self.process = start("lockstep.bench.serve", self.stderr)
+    def __init__(self, process: subprocess.Popen[str], stderr: IO[str]) -> None:
+        self.process, self.stderr = process, stderr
 
     def ask(self, do: str, **request: Any) -> Any:
         """One request and its answer (`serve.py` has them all)."""
@@ -68,8 +68,8 @@ class Contender:
         return turns
 
     def close(self) -> None:
+        """End it now; what comes after the block ends it too."""
         stop(self.process)
-        self.stderr.close()
 
 
 def _disturbance(turn: dict) -> float:
@@ -80,8 +80,9 @@ def _disturbance(turn: dict) -> float:
 @contextmanager
 def contender() -> Iterator[Contender]:
     """A process that is gone when the block ends, however it ends."""
-    one = Contender()
-    try:
-        yield one
-    finally:
-        one.close()
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
+        process = start("lockstep.bench.serve", stderr)
+        try:
+            yield Contender(process, stderr)
+        finally:
+            stop(process)

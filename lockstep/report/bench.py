@@ -15,6 +15,11 @@ def times(ratio: Mapping | None) -> str:
     return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})" if ratio else ""
 
 
+def percent(share: float) -> str:
+    """`97.26 %`."""
+    return f"{100 * share:.2f} %"
+
+
 def tables(record: Mapping) -> list[Table]:
     """The tables of one measurement, in the order in which they are read."""
     return {"race": _race, "growth": _growth, "target": _target}[record["kind"]](record)
@@ -62,39 +67,34 @@ def versions(record: Mapping) -> str:
 
 
 def _race(record: Mapping) -> list[Table]:
-    found = [_bars(record)] if record["bars"] else []
-    for size in record["settings"]["batch_sizes"]:
-        rows = [row for row in record["rows"] if row["batch_size"] == size]
-        rows.sort(key=lambda row: row["median"])
-        columns = [
-            Column("contender"),
-            Column("s/epoch", "{:.3f}".format),
-            Column("from, to"),
-            Column(f"times the speed of {record['reference']}"),
-            Column("test accuracy"),
-            Column("peak memory (MiB)", "{:,}".format),
-            Column("noisy rounds"),
-        ]
-        cells = [
-            (
-                row["contender"],
-                row["median"],
-                f"{row['low']:.3f}, {row['high']:.3f}",
-                times(row["ratio"]),
-                _accuracy(row),
-                row["peak_rss_bytes"] >> 20,
-                f"{row['noisy']} of {sum(turn['counts'] for turn in row['turns'])}",
-            )
-            for row in rows
-        ]
-        found.append(Table(f"race-{size}", f"Batch {size}", columns, cells))
-    return found
+    sizes, reference = record["settings"]["batch_sizes"], record["reference"]
+    found: dict[str, dict[int, Mapping]] = {}
+    for row in sorted(record["rows"], key=lambda row: row["median"]):
+        found.setdefault(row["contender"], {})[row["batch_size"]] = row
+    columns = [Column("contender")]
+    for size in sizes:
+        columns += [Column(f"batch {size}: s/epoch (from, to)"), Column(f"times {reference}")]
+    columns += [Column(name) for name in ("test accuracy", "peak memory", "noisy rounds")]
+    rows = []
+    for name, at in found.items():
+        cells: list[str | None] = [name]
+        for size in sizes:
+            row = at.get(size, {"ratio": None})
+            spread = "{median:.3f} ({low:.3f}, {high:.3f})".format(**row) if size in at else None
+            cells += [spread, times(row["ratio"]) if name != reference else ""]
+        cells.append(", ".join(filter(None, map(_accuracy, at.values()))))
+        cells.append(f"{max(row['peak_rss_bytes'] for row in at.values()) >> 20:,} MiB")
+        turns = sum(turn["counts"] for row in at.values() for turn in row["turns"])
+        cells.append(f"{sum(row['noisy'] for row in at.values())} of {turns}")
+        rows.append(cells)
+    table = Table("race", "Whole epochs, the quickest first", columns, rows)
+    return [_bars(record), table] if record["bars"] else [table]
 
 
 def _accuracy(row: Mapping) -> str | None:
     if row["accuracy"] is None:
         return None
-    return f"{row['accuracy']:.2%}" + " – NOT EQUAL: it computes something else" * row["unequal"]
+    return percent(row["accuracy"]) + " (NOT EQUAL: it computes something else)" * row["unequal"]
 
 
 def _bars(record: Mapping) -> Table:
@@ -137,11 +137,11 @@ def _growth(record: Mapping) -> list[Table]:
 
 
 def _target(record: Mapping) -> list[Table]:
-    percent, bar = int(record["settings"]["percent"]), record["bar"]
+    aim, bar = int(record["settings"]["percent"]), record["bar"]
     columns = [
         Column("backend"),
         Column("test accuracy, mean (lowest)"),
-        Column(f"seeds at {percent} %"),
+        Column(f"seeds at {aim} %"),
         Column("training, median (longest)"),
         Column("whole process, median (longest)"),
         Column("bar"),
@@ -156,14 +156,14 @@ def _target(record: Mapping) -> list[Table]:
         rows.append(
             (
                 row["backend"],
-                f"{sum(accuracies) / len(accuracies):.2%} ({min(accuracies):.2%})",
-                f"{sum(a >= percent / 100 for a in accuracies)} of {len(accuracies)}",
+                f"{percent(sum(accuracies) / len(accuracies))} ({percent(min(accuracies))})",
+                f"{sum(a >= aim / 100 for a in accuracies)} of {len(accuracies)}",
                 _seconds(run["train_seconds"] for run in row["runs"]),
                 _seconds(run["whole_seconds"] for run in row["runs"]),
                 verdict,
             )
         )
-    return [Table("target", f"{percent} % of the test set", columns, rows)]
+    return [Table("target", f"{aim} % of the test set", columns, rows)]
 
 
 def _seconds(values: Iterable[float]) -> str:

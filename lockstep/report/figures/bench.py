@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from .style import AMBER, BLUE, FAINT, GREEN, INK, PAPER, PINK, QUIET, VERMILION, headline, styled
 
 OWN, FLOOR = "lockstep", "floor"
 """How the names of this project's contenders begin, and those of the floors."""
-MARKS = {
+MARKS: dict[str, dict[str, Any]] = {
     "numba": {"color": BLUE, "marker": "o"},
     "numpy": {"color": INK, "marker": "s"},
     "jax": {"color": GREEN, "marker": "^"},
     "tensorflow": {"color": AMBER, "marker": "D"},
     "torch": {"color": VERMILION, "marker": "v"},
 }
-OTHER = {"color": PINK, "marker": "P"}
+OTHER: dict[str, Any] = {"color": PINK, "marker": "P"}
 """How a backend is drawn that nobody has chosen a look for."""
 
 
@@ -36,16 +37,14 @@ def race(record: Mapping) -> Figure:
     height = 1.5 + 0.29 * len(names)
     figure = Figure(figsize=(2.4 + 3.9 * len(sizes), height), layout="constrained")
     panels = figure.subplots(1, len(sizes), sharey=True, sharex=True, squeeze=False)[0]
-    least = min(row["low"] for row in rows.values())
     most = max(row["high"] for row in rows.values())
     for axes, size in zip(panels, sizes, strict=True):
         for place, name in enumerate(names):
             if (name, size) in rows:
-                _lane(axes, place, rows[name, size], least / 1.6)
+                _lane(axes, place, rows[name, size])
         axes.set_title(f"batch {size}")
-        axes.set_xscale("log")
-        axes.set_xlim(least / 1.6, most * 2.2)
-        _plain(axes.xaxis, least / 1.6, most * 2.2)
+        axes.set_xlim(0, 1.25 * most)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel("seconds for an epoch")
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
@@ -54,18 +53,18 @@ def race(record: Mapping) -> Figure:
     headline(figure, f"One epoch of {record['dataset']['title']}: 784-128-10, ReLU, Adam")
     _caption(
         figure,
-        "The shorter, the faster; the scale is logarithmic. A dot is a round, a bar ends at their "
-        "median. Blue: this project. Orange: what one would use instead. Grey: floors, which learn "
-        "nothing: the matrix products of an epoch alone, and the memory that Adam passes over.",
+        "The shorter, the faster: a dot is a round, a bar ends at their median. Blue: this "
+        "project. Orange: what one would use instead. Grey: floors, which learn nothing: the "
+        "matrix products of an epoch alone, and the memory that Adam passes over.",
     )
     return figure
 
 
-def _lane(axes: Axes, place: int, row: Mapping, left: float) -> None:
+def _lane(axes: Axes, place: int, row: Mapping) -> None:
     """One contender's bar, its rounds, and its median in figures."""
     name = row["contender"]
     colour = BLUE if name.startswith(OWN) else FAINT if name.startswith(FLOOR) else VERMILION
-    axes.barh(place, row["median"] - left, left=left, height=0.6, color=colour, alpha=0.4)
+    axes.barh(place, row["median"], height=0.6, color=colour, alpha=0.4)
     axes.plot([row["median"]] * 2, [place - 0.38, place + 0.38], color=INK, linewidth=1.6)
     rounds = [turn["seconds"] for turn in row["turns"] if turn["counts"]]
     axes.plot(rounds, [place] * len(rounds), "o", color=INK, markersize=2.8, alpha=0.7)
@@ -184,7 +183,7 @@ def target(record: Mapping) -> Figure:
 
 def _caption(figure: Figure, words: str) -> None:
     """Plain words beneath the figure, as wide as it is."""
-    folded = textwrap.fill(words, int(14.5 * figure.get_figwidth()))
+    folded = textwrap.fill(words, int(16 * figure.get_figwidth()))
     figure.supxlabel(folded, x=0.01, ha="left", fontsize=9, color=QUIET)
 
 
@@ -200,4 +199,3 @@ def _plain(axis: Axis, low: float, high: float) -> None:
 def _short(value: float, _: object = None) -> str:
     """600000 as 600k."""
     return f"{value / 1000:g}k" if value >= 10_000 else f"{value:g}"
-
