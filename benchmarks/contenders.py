@@ -261,7 +261,12 @@ def numpy_obvious(batch_size, images, labels):
 
 def tinygrad_jit(batch_size, images, labels):
     """`TinyJit` over a step, as in its beautiful_mnist.py; the last, smaller batch is left out."""
-    from tinygrad import Tensor, TinyJit, nn
+    from tinygrad import Context, Tensor, TinyJit, nn
+
+    try:
+        Tensor([1.0]).realize()
+    except RuntimeError as error:
+        raise ImportError(f"tinygrad has {error}; on a CPU it needs clang or LLVM") from error
 
     class Model:
         def __init__(self):
@@ -274,7 +279,7 @@ def tinygrad_jit(batch_size, images, labels):
     optimizer = nn.optim.Adam(nn.state.get_parameters(model), lr=RATE)
 
     @TinyJit
-    @Tensor.train()
+    @Context(TRAINING=1)
     def step(batch):
         optimizer.zero_grad()
         loss = model(x[batch]).sparse_categorical_crossentropy(y[batch]).backward()
