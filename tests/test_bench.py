@@ -130,7 +130,7 @@ def test_a_disturbed_round_is_made_again_and_the_quietest_counts(monkeypatch, ot
     quiet = {"seconds": 1.0, "cpu": 1.0, "others": 0.01, "waited": 0.01}
     noise = quiet | {"others": others, "waited": waited}
     louder = noise | {"others": 2 * others, "waited": 2 * waited}
-    contender = turns.Contender.__new__(turns.Contender)  # no process: its turns are planted
+    contender = turns.Contender(None, None)  # no process: its turns are planted
 
     def measure(*planted):
         following = iter(planted)
@@ -141,6 +141,15 @@ def test_a_disturbed_round_is_made_again_and_the_quietest_counts(monkeypatch, ot
     assert measure(noise, quiet, quiet) == [(True, False), (False, True)]
     never = measure(louder, louder, noise, louder, quiet)
     assert never == [(True, False), (True, False), (True, True), (True, False)]
+
+
+def test_waiting_for_its_own_threads_is_no_noise(monkeypatch):
+    """The first turn may be either; from the second on it is known."""
+    contender = turns.Contender(None, None)
+    alike = {"seconds": 1.0, "cpu": 2.0, "others": 0.0, "waited": 0.5}
+    monkeypatch.setattr(contender, "turn", lambda seed: alike, raising=False)
+    assert [t["noisy"] for t in contender.measure(1)] == [True, False]
+    assert [t["noisy"] for t in contender.measure(2)] == [False]
 
 
 @pytest.mark.skipif(load.waited_seconds() is None, reason="this system counts no waiting")

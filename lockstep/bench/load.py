@@ -36,8 +36,11 @@ def waited_seconds() -> float | None:
     return nanoseconds / 1e9
 
 
-def noisy(turn: dict) -> bool:
-    """Whether other programs disturbed a measurement, as far as that is known."""
+def noisy(turn: dict, own_wait: float = 0.0) -> bool:
+    """Whether other programs disturbed a measurement, as far as that is known.
+
+    `own_wait` is the share of its time that it waits for itself: with more threads than cores.
+    """
     seconds, others, waited = turn["seconds"], turn["others"], turn["waited"]
     crowded = others is not None and others > QUIET * seconds + GRAIN
-    return crowded or (waited is not None and waited > QUIET * seconds)
+    return crowded or (waited is not None and waited > (own_wait + QUIET) * seconds)

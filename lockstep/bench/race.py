@@ -57,61 +57,57 @@ def race(
     """Every contender at every batch size: {"rows", "absent", "failures"}."""
     found: dict[str, Any] = {"rows": [], "absent": {}, "failures": {}}
     for batch_size in batch_sizes:
-        _race(file, names, batch_size, rounds, dataset, tell, found)
+        job = {"task": "race", "file": file, "batch_size": batch_size, "dataset": dataset}
+        left = [name for name in names if name not in found["absent"] | found["failures"]]
+        with ExitStack() as stack:
+            found["rows"] += _Heat(job, found, tell, stack).run(left, rounds)
     return found
 
 
-def _race(
-    file: str | None,
-    names: Sequence[str],
-    batch_size: int,
-    rounds: int,
-    dataset: dict,
-    tell: Tell,
-    found: dict,
-) -> None:
-    """One batch size. Who fails is out of the race from there on."""
-    with ExitStack() as stack:
-        running: dict[str, Contender] = {}
-        rows: dict[str, dict] = {}
+class _Heat:
+    """Everybody at one batch size. Who fails is out from there on, and in `found`."""
 
-        def attempt(name: str, doing: str, act: Callable[..., None], *arguments: Any) -> None:
-            tell(f"batch {batch_size}, {doing}: {name}", False)
-            try:
-                act(name, *arguments)
-            except Absent as error:
-                found["absent"][name] = str(error)
-            except (WorkerFailed, LockstepError) as error:
-                found["failures"][name] = str(error)
-            else:
-                tell("", True)
-                return
-            running.pop(name).close()
-            rows.pop(name)
-            tell(f"{name} is out: {found['absent'].get(name) or found['failures'][name]}", True)
+    def __init__(self, job: dict, found: dict, tell: Tell, stack: ExitStack) -> None:
+        self.job, self.found, self.tell, self.stack = job, found, tell, stack
+        self.running: dict[str, Contender] = {}
+        self.rows: dict[str, dict] = {}
 
-        def build(name: str) -> None:
-            job = {"file": file, "name": name, "batch_size": batch_size, "dataset": dataset}
-            rows[name] |= running[name].ask("build", task="race", **job)
-
-        def train(name: str, number: int) -> None:
-            turns = running[name].measure(number)
-            rows[name]["turns"] += [{"round": number, **turn} for turn in turns]
-
-        def judge(name: str) -> None:
-            rows[name] |= running[name].ask("judge")
-
+    def run(self, names: Sequence[str], rounds: int) -> list[dict]:
+        """Build one after the other, train in turns, there and back, then judge; the rows."""
         for name in names:
-            if name not in found["absent"] and name not in found["failures"]:
-                running[name] = stack.enter_context(contender())
-                rows[name] = {"contender": name, "batch_size": batch_size, "turns": []}
-                attempt(name, "getting ready", build)
+            self._attempt(name, "getting ready", self._build)
         for number in range(1, rounds + 1):
-            for name in list(running) if number % 2 else list(running)[::-1]:
-                attempt(name, f"round {number} of {rounds}", train, number)
-        for name in list(running):
-            attempt(name, "judging", judge)
-        found["rows"] += rows.values()
+            for name in list(self.running)[:: 1 if number % 2 else -1]:
+                self._attempt(name, f"round {number} of {rounds}", self._train, number)
+        for name in list(self.running):
+            self._attempt(name, "judging", self._judge)
+        return list(self.rows.values())
+
+    def _attempt(self, name: str, doing: str, act: Callable, *arguments: Any) -> None:
+        self.tell(f"batch {self.job['batch_size']}, {doing}: {name}", False)
+        try:
+            act(name, *arguments)
+            self.tell("", True)
+            return
+        except Absent as error:
+            self.found["absent"][name] = why = str(error)
+        except (WorkerFailed, LockstepError) as error:
+            self.found["failures"][name] = why = str(error)
+        self.running.pop(name).close()
+        self.rows.pop(name)
+        self.tell(f"{name} is out: {why}", True)
+
+    def _build(self, name: str) -> None:
+        self.running[name] = self.stack.enter_context(contender())
+        self.rows[name] = {"contender": name, "batch_size": self.job["batch_size"], "turns": []}
+        self.rows[name] |= self.running[name].ask("build", name=name, **self.job)
+
+    def _train(self, name: str, number: int) -> None:
+        turns = self.running[name].measure(number)
+        self.rows[name]["turns"] += [{"round": number, **turn} for turn in turns]
+
+    def _judge(self, name: str) -> None:
+        self.rows[name] |= self.running[name].ask("judge")
 
 
 def counted(row: dict) -> list[float]:
@@ -125,36 +121,35 @@ def summarise(rows: Sequence[dict], reference: str, bars: Sequence[Sequence]) ->
     A ratio is taken round by round, and its median, lowest and highest are kept. A row whose
     accuracy is more than UNEQUAL below the best at its batch size is `unequal`, and reaches no bar.
     """
-    by_place = {(row["contender"], row["batch_size"]): row for row in rows}
-    accuracies: dict[int, list[float]] = {row["batch_size"]: [] for row in rows}
+    places = {(row["contender"], row["batch_size"]): row for row in rows}
     for row in rows:
-        accuracies[row["batch_size"]] += [row["accuracy"]] * (row["accuracy"] is not None)
-    for row in rows:
-        times = counted(row)
+        times, accuracy = counted(row), row["accuracy"]
         row |= {"median": statistics.median(times), "low": min(times), "high": max(times)}
         row["noisy"] = sum(turn["noisy"] and turn["counts"] for turn in row["turns"])
         row["repeated"] = len(row["turns"]) - len(times)
-        accuracy = row["accuracy"]
-        row["unequal"] = (
-            accuracy is not None and accuracy < max(accuracies[row["batch_size"]]) - UNEQUAL
-        )
-        row["ratio"] = times_faster(by_place.get((reference, row["batch_size"])), row)
+        row["unequal"] = accuracy is not None and accuracy < _best(rows, row) - UNEQUAL
+        row["ratio"] = times_faster(places.get((reference, row["batch_size"])), row)
     found = []
     for ours, against, at in bars:
-        for size in sorted({row["batch_size"] for row in rows}):
-            mine, theirs = (by_place.get((name, size)) for name in (ours, against))
-            bar = {int(key): value for key, value in at.items()}.get(size)
-            if mine and theirs and bar:
-                ratio = times_faster(theirs, mine)
-                reached = bool(ratio and ratio["median"] >= bar) and not mine["unequal"]
+        for size, bar in ((int(size), bar) for size, bar in at.items()):
+            mine, theirs = (places.get((name, size)) for name in (ours, against))
+            ratio = times_faster(theirs, mine)
+            if mine and ratio:
+                reached = ratio["median"] >= bar and not mine["unequal"]
                 place = {"ours": ours, "against": against, "batch_size": size}
                 found.append({**place, "ratio": ratio, "bar": bar, "reached": reached})
     return found
 
 
-def times_faster(theirs: dict | None, ours: dict) -> dict | None:
+def _best(rows: Sequence[dict], row: dict) -> float:
+    """The best test accuracy at the row's batch size."""
+    alike = [other["accuracy"] for other in rows if other["batch_size"] == row["batch_size"]]
+    return max(accuracy for accuracy in alike if accuracy is not None)
+
+
+def times_faster(theirs: dict | None, ours: dict | None) -> dict | None:
     """How many times faster ours is than theirs, round by round: median, lowest, highest."""
-    if theirs is None:
+    if theirs is None or ours is None:
         return None
     pairs = zip(counted(theirs), counted(ours), strict=True)
     ratios = [slow / quick for slow, quick in pairs]

@@ -26,6 +26,8 @@ class Contender:
 
     def __init__(self, process: subprocess.Popen[str], stderr: IO[str]) -> None:
         self.process, self.stderr = process, stderr
+        self.own_wait: float | None = None
+        """The smallest share of a turn that its threads have waited for a core."""
 
     def ask(self, do: str, **request: Any) -> Any:
         """One request and its answer (`serve.py` has them all)."""
@@ -63,7 +65,9 @@ class Contender:
         turns: list[dict] = []
         while len(turns) < TRIES and not (turns and not turns[-1]["noisy"]):
             turn = self.turn(seed)
-            turns.append({**turn, "noisy": noisy(turn), "counts": False})
+            turns.append({**turn, "noisy": noisy(turn, self.own_wait or 0.0), "counts": False})
+            waited = (turn["waited"] or 0.0) / turn["seconds"]
+            self.own_wait = waited if self.own_wait is None else min(self.own_wait, waited)
         min(turns, key=_disturbance)["counts"] = True
         return turns
 
