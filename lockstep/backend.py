@@ -11,7 +11,8 @@ import importlib
 import importlib.util
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -20,6 +21,7 @@ import numpy as np
 import neural_networks
 from neural_networks import as_in_tensorflow
 
+from . import distortions
 from .batches import epoch_batches
 from .datasets import scale
 from .errors import LockstepError, one_of
@@ -258,9 +260,21 @@ class Backend(ABC):
 
         `batches` are such as `train_epoch` will get: the first, and the last, which may be smaller.
         """
+        with self.restored():
+            self.train_epoch(images, labels, [batches[0], batches[-1]])
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Whatever happens to weights and memory within the block, after it they are as before."""
         weights, state = self.weights, self.state
-        self.train_epoch(images, labels, [batches[0], batches[-1]])
-        self.weights, self.state = weights, state
+        try:
+            yield
+        finally:
+            self.weights, self.state = weights, state
+
+    def resample(self, images: np.ndarray, moves: np.ndarray) -> np.ndarray:
+        """`distortions.resample`, or a faster way to the same pixels."""
+        return distortions.resample(images, moves)
 
     def graph(self, images: np.ndarray) -> list[Operation]:
         """The forward pass of these images as the framework itself has written it down.

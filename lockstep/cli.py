@@ -73,6 +73,12 @@ def _training_flags(command: Parser) -> None:
         metavar="STEPS",
         help="updates of a proof at the end (compare: 200, train: 0)",
     )
+    add(
+        "--validation",
+        type=int,
+        metavar="N",
+        help="choose a recipe without the test set: the last N training images stand in for it",
+    )
     add("--tensorboard", action="store_true", help="write what TensorBoard shows into the run")
     _recipe_flags(command)
     _place_flags(command)
@@ -138,7 +144,7 @@ def _data_flags(command: Parser) -> None:
 def _recipe_flags(command: Parser) -> None:
     group = command.add_argument_group("the recipe (else 784-128-10, ReLU, Adam 0.001)")
     add = group.add_argument
-    add("--recipe", metavar="FILE", help="settings from a TOML file; flags win")
+    add("--recipe", metavar="FILE", help="settings from a TOML file, or a name in recipes/")
     add("--hidden", metavar="SIZES", help="hidden sizes, e.g. 128 or 128,64")
     add("--activation", metavar="NAME", help="relu, tanh or sigmoid")
     add("--optimizer", metavar="NAME", help="sgd, momentum, nesterov, rmsprop, adam or adamw")

@@ -71,6 +71,7 @@ def _train_and_show(options: Namespace, backends: tuple[str, ...], proof_steps: 
     plan = _recipe(options)
     name = _run_name(options, "")
     data = _data(options, plan)
+    data = data if options.validation is None else data.validated(options.validation)
     name = name or f"{data.name}-{_now()}"
     if not options.quiet:
         print(f"{plan.summary()}\non {data.title}: {len(data.train.labels):,} training images\n")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,6 +124,28 @@ class Dataset:
     sha256: dict[str, str]
     """Hash of each file's content, as it was read."""
     folder: Path | None
+    validation: int = 0
+    """How many of the training images stand in for the test set; 0 if the test set is itself."""
+
+    def validated(self, count: int) -> Dataset:
+        """The last `count` training images as the test set, the others to train on.
+
+        Whoever chooses a recipe by accuracy must not look at the true test set: the best of many
+        is best by luck too.
+        """
+        images, labels = self.train
+        if not 0 < count < len(labels):
+            raise LockstepError(
+                f"--validation is {count}; {self.title} has {len(labels):,} training images, of "
+                "which some are to validate with, and some to train on."
+            )
+        return replace(
+            self,
+            title=f"{self.title}, its last {count:,} training images as test set",
+            train=Split(images[:-count], labels[:-count]),
+            test=Split(images[-count:], labels[-count:]),
+            validation=count,
+        )
 
 
 def scale(images: np.ndarray, dtype: str = "float32") -> np.ndarray:

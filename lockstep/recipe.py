@@ -52,6 +52,9 @@ class Recipe:
 
     The loss is the mean cross-entropy over the batch plus `l2` / 2 times the sum of the squared
     weights (biases are never penalised, nor decayed by `weight_decay`).
+
+    From `rotation` to `average` it speaks of what `train` does around the updates; a proof makes
+    its updates on the images as they are.
     """
 
     hidden: tuple[int, ...] = (128,)
@@ -72,6 +75,21 @@ class Recipe:
     l2: float = 0.0
     batch_size: int = 32
     epochs: int = 5
+    rotation: float = 0.0
+    """Each epoch shows each image rotated by an angle up to so many degrees, either way
+    (`distortions`, as the next five);"""
+    scaling: float = 0.0
+    """each side stretched or shrunk by up to this share;"""
+    shear: float = 0.0
+    """slanted: a row moves by up to this share of its height above the middle;"""
+    shift: float = 0.0
+    """moved by up to so many pixels along each axis;"""
+    elastic: float = 0.0
+    """and each pixel pushed along a smooth random field of this standard deviation, in pixels,"""
+    elastic_smoothness: float = 4.0
+    """which is noise smoothed with a Gaussian of this σ, in pixels."""
+    average: float = 0.0
+    """The network that comes out is the mean of those of this last share of training."""
     seed: int = 0
     dtype: str = "float32"
     dialect: str = "torch"
@@ -98,10 +116,19 @@ class Recipe:
         _require("seed", self.seed, whole=True, least=0)
         for name in ("learning_rate", "epsilon"):
             _require(name, getattr(self, name), above=0)
-        for name in ("weight_decay", "l2"):
+        _require("elastic_smoothness", self.elastic_smoothness, above=0)
+        for name in ("weight_decay", "l2", "shear", "shift", "elastic"):
             _require(name, getattr(self, name), least=0)
-        for name in ("momentum", "rho", "beta1", "beta2"):
+        _require("rotation", self.rotation, least=0, below=180)
+        _require("average", self.average, least=0, below=1)
+        for name in ("momentum", "rho", "beta1", "beta2", "scaling"):
             _require(name, getattr(self, name), least=0, below=1)
+
+    @property
+    def distorts(self) -> bool:
+        """Whether the images of an epoch are others than those of the dataset."""
+        bounds = (self.rotation, self.scaling, self.shear, self.shift, self.elastic)
+        return any(bound > 0 for bound in bounds)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -141,9 +168,10 @@ class Recipe:
         if self.schedule != "constant":
             rate += f" {self.schedule}"
         epochs = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
-        return (
-            f"{sizes}, {self.activation}, {rate}, batch {self.batch_size}, {epochs}, {self.dtype}"
-        )
+        parts = [sizes, self.activation, rate, f"batch {self.batch_size}", epochs, self.dtype]
+        parts += ["distorted images"] if self.distorts else []
+        parts += [f"mean of the last {self.average:.0%}"] if self.average else []
+        return ", ".join(parts)
 
     def to_dict(self) -> dict:
         """Plain values, for JSON; `from_dict` reads them back."""
@@ -189,8 +217,12 @@ def from_dict(values: dict, source: str = "the recipe") -> Recipe:
     return Recipe(**values)
 
 
-def read_toml(path: str | Path) -> dict:
-    """The settings of a recipe file; every key is a field of Recipe."""
+def read_toml(name: str | Path) -> dict:
+    """The settings of a recipe file, or of a named one; every key is a field of Recipe."""
+    path = Path(name)
+    if path.name == str(name) and not path.suffix:
+        known = named_recipes()
+        path = known[one_of(known, str(name), "recipe named")]
     try:
         text = Path(path).read_text(encoding="utf-8-sig")  # Windows writes a BOM
     except (OSError, UnicodeDecodeError) as error:
@@ -200,6 +232,13 @@ def read_toml(path: str | Path) -> dict:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # beside TOMLDecodeError: 5,000 digits, "[[[["
         raise LockstepError(f"The recipe {path} is not valid TOML: {error}.") from None
+
+
+def named_recipes() -> dict[str, Path]:
+    """The recipes that come with Lockstep: beside the package in a clone, in it in a wheel."""
+    package = Path(__file__).parent
+    folders = (package.parent / "recipes", package / "recipes")
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import batches, metrics, schedules
+from . import batches, distortions, metrics, schedules
 from .backend import Backend, Running
 from .datasets import Dataset, Split
 from .recipe import Recipe, Weights, weights_sha256
@@ -105,23 +105,25 @@ def train(
     writing to the board is in none of them.
     """
     recipe = network.recipe
-    images, test_images = data.train.images, data.test.images
     initial_sha256 = weights_sha256(network.weights)
     compiling, training, evaluating = Stopwatch(), Stopwatch(), Stopwatch()
     with compiling():
-        network.warm_up(*data.train, plan(recipe, len(images), epoch=1)[0])
-        network.forward(test_images[:1])
+        network.warm_up(*data.train, plan(recipe, len(data.train.labels), epoch=1)[0])
+        network.forward(data.test.images[:1])
 
     history: list[Any] = []
-    order_hash = batches.OrderHash()
+    order_hash, average = batches.OrderHash(), Average(recipe)
     for epoch in range(1, recipe.epochs + 1):
-        order, rates = plan(recipe, len(images), epoch)
+        order, rates = plan(recipe, len(data.train.labels), epoch)
         order_hash.add(order)
         before = training.seconds
-        running, updates = _train_epoch(network, data.train, order, rates, epoch, training, tell)
-        with evaluating():
-            train_score = metrics.evaluate(logits(network, images), data.train.labels)
-            test_logits = logits(network, test_images)
+        with training():
+            shown = Split(epoch_images(network, data, epoch), data.train.labels)
+        portions = _train_epoch(network, shown, order, rates, epoch, training, average, tell)
+        running, updates = portions
+        with evaluating(), average.standing_in(network):
+            train_score = metrics.evaluate(logits(network, data.train.images), data.train.labels)
+            test_logits = logits(network, data.test.images)
             test_score = metrics.evaluate(test_logits, data.test.labels)
         entry = metrics.history_entry(epoch, train_score, test_score)
         entry |= {**running, "seconds": training.seconds - before}
@@ -133,6 +135,8 @@ def train(
             board.write_epoch(entry, updates, sizes, rates[-1], network.weights)
         if epoch == 1:
             first_epoch_weights = network.weights
+    if average.count:
+        network.weights = average.mean
 
     matrix = metrics.confusion_matrix(test_logits, data.test.labels, recipe.classes)
     precision, recall = metrics.precision_recall(matrix)
@@ -163,6 +167,45 @@ def train(
     return Trained(result, first_epoch_weights, test_logits)
 
 
+def epoch_images(network: Backend, data: Dataset, epoch: int) -> np.ndarray:
+    """The training images as this epoch (from 1) shows them."""
+    if not network.recipe.distorts:
+        return data.train.images
+    return distortions.distorted(network.recipe, data.train.images, epoch, network.resample)
+
+
+class Average:
+    """The mean of a network's weights over the last share of its training, if the recipe asks.
+
+    Averaged weights lie in the middle of what the last updates wander around (Polyak & Juditsky
+    1992; Izmailov et al. 2018). They are taken PORTIONS times an epoch.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.begin = recipe.epochs * (1 - recipe.average)
+        self.mean: Weights = {}
+        self.count = 0
+
+    def add(self, network: Backend, epochs_done: float) -> None:
+        """Take the weights in, if it is time."""
+        if epochs_done <= self.begin:
+            return
+        self.count += 1
+        for name, now in network.weights.items():
+            mean = self.mean.setdefault(name, np.zeros_like(now))
+            mean += (now - mean) / now.dtype.type(self.count)
+
+    @contextmanager
+    def standing_in(self, network: Backend) -> Iterator[None]:
+        """Within the block the network has the mean's weights, if there are any yet."""
+        if not self.count:
+            yield
+            return
+        with network.restored():
+            network.weights = self.mean
+            yield
+
+
 def plan(recipe: Recipe, count: int, epoch: int) -> tuple[list[np.ndarray], np.ndarray]:
     """The batches of one epoch (from 1) over `count` images, and each one's learning rate."""
     order = batches.epoch_batches(count, recipe.batch_size, recipe.seed, epoch)
@@ -179,6 +222,7 @@ def _train_epoch(
     rates: np.ndarray,
     epoch: int,
     training: Stopwatch,
+    average: Average,
     tell: Tell,
 ) -> tuple[dict[str, float], Running]:
     """One epoch in portions: the running means, weighted by batch size, and every update."""
@@ -187,15 +231,16 @@ def _train_epoch(
     portion = -(-len(order) // PORTIONS)
     for start in range(0, len(order), portion):
         part = order[start : start + portion]
+        share = epoch - 1 + (start + len(part)) / len(order)
         with training():
             running = network.train_epoch(*train_set, part, rates[start : start + portion])
+            average.add(network, share)
         portions.append(running)
         sizes = np.array([len(batch) for batch in part])
         loss_sum += float(running.losses @ sizes)
         right += int(running.correct.sum())
         seen += int(sizes.sum())
         progress = {"running_loss": loss_sum / seen, "running_accuracy": right / seen}
-        share = epoch - 1 + (start + len(part)) / len(order)
         tell({"event": "running", "epoch": epoch, "epochs_done": share, **progress})
     return progress, Running(*(np.concatenate(column) for column in zip(*portions, strict=True)))
 

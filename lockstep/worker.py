@@ -175,7 +175,11 @@ def job(task: str, backend: str, recipe: Recipe, data: Dataset, device: str) -> 
         "task": task,
         "backend": backend,
         "recipe": recipe.to_dict(),
-        "dataset": {"name": data.name, "folder": data.folder and str(data.folder.resolve())},
+        "dataset": {
+            "name": data.name,
+            "folder": data.folder and str(data.folder.resolve()),
+            "validation": data.validation,
+        },
         "device": device,
     }
 
@@ -195,8 +199,9 @@ def _work(job: dict, tell: Callable[[dict], None]) -> dict:
 
     from . import datasets
 
-    folder = job["dataset"]["folder"]
+    folder, validation = job["dataset"]["folder"], job["dataset"]["validation"]
     data = datasets.read(job["dataset"]["name"], folder and Path(folder))
+    data = data.validated(validation) if validation else data
     task = import_module(f"lockstep.{job['task']}")
     return task.work(job, network_class, data, tell)
 

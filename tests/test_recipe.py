@@ -29,6 +29,10 @@ from lockstep.recipe import Recipe
         ({"momentum": 1.0}, "below 1"),
         ({"optimizer": 3}, "in quotes"),
         ({"learnin_rate": 0.1}, "did you mean 'learning_rate'"),
+        ({"rotation": 180}, "below 180"),
+        ({"elastic": -1}, "elastic is -1"),
+        ({"elastic_smoothness": 0}, "above 0"),
+        ({"average": 1}, "below 1"),
     ],
 )
 def test_a_bad_setting_is_answered_in_one_sentence(settings, words):
@@ -52,6 +56,16 @@ def test_a_broken_recipe_file_is_named(tmp_path, content):
         recipe.read_toml(path)
     with pytest.raises(LockstepError, match="no such file"):
         recipe.read_toml(tmp_path / "absent.toml")
+
+
+def test_every_recipe_that_comes_along_has_a_name_and_can_be_used():
+    known = recipe.named_recipes()
+    assert {"simard", "to-97", "to-98"} <= set(known)
+    for name, path in known.items():
+        assert recipe.read_toml(name) == recipe.read_toml(path)
+        assert recipe.from_dict(recipe.read_toml(name)).epochs >= 1
+    with pytest.raises(LockstepError, match="did you mean 'simard'"):
+        recipe.read_toml("simrd")
 
 
 def test_shapes_follow_the_sizes():

@@ -25,6 +25,7 @@ def wheel(tmp_path_factory) -> Path:
 def test_the_wheel_holds_the_heart_and_the_digits(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"neural_networks.py", "lockstep/embedded/digits-images-idx3-ubyte.gz"} <= names
+    assert "lockstep/recipes/simard.toml" in names
     assert not any(name.startswith(("tests", "benchmarks", "runs")) for name in names)
 
 

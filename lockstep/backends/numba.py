@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -107,14 +108,26 @@ class Network(Backend):
             vector, units = getattr(part, field), part.last - part.first
             mine = [slice(*ends) for ends in zip(part.first, part.last, strict=True)]
             for layer, (W, b) in enumerate(zip(part.W_at, part.b_at, strict=True)):
-                if layer == 0:  # (inputs, width)
-                    matrix = vector[W:b].reshape(self.recipe.inputs, -1)[:, : units[0]]
-                    yield "dense0.weight", (slice(None), mine[0]), matrix
+                if layer == 0:
+                    for columns, view in self._blocks(vector[W:b], part):
+                        yield "dense0.weight", (slice(None), columns), view
                 else:  # transposed: (units, width)
                     matrix = vector[W:b].reshape(self.recipe.sizes[layer + 1], -1)
                     view = matrix[:, : units[layer - 1]].T
                     yield f"dense{layer}.weight", (mine[layer - 1], slice(None)), view
                 yield f"dense{layer}.bias", (mine[layer],), vector[b : b + units[layer]]
+
+    def _blocks(self, W: np.ndarray, part: kernels.Part) -> Iterator[tuple[slice, np.ndarray]]:
+        """For each block of columns of a part's first layer: which they are, and a view of them."""
+        inputs, k = self.recipe.inputs, 0
+        block, line = kernels.BLOCK // W.itemsize, kernels.LINE // W.itemsize
+        while k * inputs < len(W):
+            lanes = block if (k + block) * inputs <= len(W) else line
+            first = part.first[0] + k
+            columns = slice(first, min(first + lanes, part.last[0]))
+            matrix = W[k * inputs : (k + lanes) * inputs].reshape(inputs, lanes)
+            yield columns, matrix[:, : columns.stop - first]
+            k += lanes
 
     def _gather(self, field: str) -> Weights:
         """A copy of what all parts have under this name: "theta", "gradient", "memory1", …"""
@@ -188,6 +201,17 @@ class Network(Backend):
         numbers = self._numbers(self.rates(len(batches), learning_rates))
         found = self._run(pixels, labels, batches, numbers)
         return Running(found.losses, found.correct)
+
+    def resample(self, images: np.ndarray, moves: np.ndarray) -> np.ndarray:
+        """Compiled, each thread some of the images; the same numbers."""
+        out, side = np.empty_like(images), math.isqrt(images.shape[1])
+        bounds = np.linspace(0, len(images), len(self.parts) + 1).astype(int)
+
+        def work(first: int, last: int) -> None:
+            kernels.resample(images, moves, side, first, last, out)
+
+        list(self.pool.map(work, bounds[:-1], bounds[1:]))
+        return out
 
     def _run(
         self,

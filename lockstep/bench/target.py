@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from .. import recipe, worker
 from ..datasets import Dataset
@@ -32,8 +31,8 @@ KEPT = ("test_accuracy", "train_seconds", "startup_seconds", "peak_rss_bytes")
 def recipe_for(percent: str) -> Recipe:
     """The named recipe that gets there."""
     one_of(BARS, percent, "target accuracy")
-    file = Path(__file__).parents[2] / "recipes" / f"to-{percent}.toml"
-    return recipe.from_dict(recipe.read_toml(file), str(file))
+    name = f"to-{percent}"
+    return recipe.from_dict(recipe.read_toml(name), f"the recipe {name}")
 
 
 def measure(
