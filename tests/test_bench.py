@@ -269,9 +269,12 @@ def test_wide_networks_beside_the_floor_by_hand():
 
 def test_growth_measures_each_place_once(monkeypatch, tmp_path, digits):
     installed("numba")
-    monkeypatch.setattr(
-        growth, "AXES", {"hidden units": (128, 160), "training images": (256,), "cores": (2,)}
-    )
+    axes = {
+        "hidden units": {n: {"hidden": (n,)} for n in (128, 160)},
+        "training images": {256: {"images": 256}},
+        "cores": {2: {"cores": 2}},
+    }
+    monkeypatch.setattr(growth, "AXES", axes)
     monkeypatch.setattr(growth, "WIDE", (160,))
     monkeypatch.setattr(growth, "ROUNDS", 1)
     monkeypatch.setattr(turns, "TRIES", 1)
@@ -285,7 +288,10 @@ def test_growth_measures_each_place_once(monkeypatch, tmp_path, digits):
     rows = {(row["axis"], row["at"], row["contender"]): row for row in found["rows"]}
     assert len(rows) == len(found["rows"]) == 3 * 5
     assert rows["training images", 256, "numpy"]["images"] == 256
-    found |= {"axes": growth.AXES, "wide": growth.beside_the_floor(found["rows"])}
+    found |= {
+        "axes": {axis: list(at) for axis, at in axes.items()},
+        "wide": growth.beside_the_floor(found["rows"]),
+    }
     kept = record.begin("growth", "g", "x", digits, {"rounds": 3, "seconds": 0.3}) | found
     folder = record.keep(kept, tmp_path)
     assert record.load(folder / "bench.json")["wide"][0]["contender"] == "numpy"

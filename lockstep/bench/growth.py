@@ -25,13 +25,14 @@ from .contenders import Trainer
 from .race import Tell, counted
 from .turns import Contender, contender
 
-AXES: dict[str, tuple[int, ...]] = {
-    "hidden units": (128, 256, 512, 1024, 2048, 4096),
-    "hidden layers": (1, 2, 3, 4),
-    "batch size": (16, 32, 128, 512, 4096),
-    "training images": (6_000, 60_000, 600_000),
-    "cores": (1, 2),
+AXES: dict[str, dict[int, dict]] = {
+    "hidden units": {n: {"hidden": (n,)} for n in (128, 256, 512, 1024, 2048, 4096)},
+    "hidden layers": {n: {"hidden": (128,) * n} for n in (1, 2, 3, 4)},
+    "batch size": {n: {"batch_size": n} for n in (16, 32, 128, 512, 4096)},
+    "training images": {n: {"images": n} for n in (6_000, 60_000, 600_000)},
+    "cores": {n: {"cores": n} for n in (1, 2)},
 }
+"""Each thing that grows: its places, and what is not as in BASE there."""
 WIDE, WIDE_BATCHES = (1024, 2048, 4096), (32, 128)
 """Where the trainers by hand are held against the floor."""
 BY_HAND, BAR = ("numpy", "numba"), 1.3
@@ -41,21 +42,20 @@ BASE = {"hidden": (128,), "batch_size": 128, "images": None, "cores": 2}
 SECONDS, ROUNDS = 0.3, 3
 
 
-def build(data: Dataset, who: str, hidden: list, batch_size: int, images: int | None) -> tuple:
+def build(
+    data: Dataset, who: str, hidden: list, batch_size: int, images: int | None, cores: int
+) -> tuple[Trainer, dict]:
     """In the contender's process: what trains so many images, or for SECONDS."""
     recipe = Recipe(hidden=tuple(hidden), batch_size=batch_size)
-    if who in (PRODUCTS, TRAFFIC):
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
-        run = (
-            floors.products(recipe.sizes, batch_size)
-            if who == PRODUCTS
-            else floors.traffic(recipe.sizes, min(2, threads))
-        )
+    if who == PRODUCTS:
+        run = floors.products(recipe.sizes, batch_size)
+    elif who == TRAFFIC:
+        run = floors.traffic(recipe.sizes, cores)
     else:
         run = _updates(data, who, recipe)
     updates = -(-images // batch_size) if images else _enough(run)
     run(updates)
-    return Trainer(lambda seed: run(updates)), {"images": images or updates * batch_size}
+    return Trainer(lambda seed: run(updates)), {"images": updates * batch_size}
 
 
 def _updates(data: Dataset, who: str, recipe: Recipe) -> Callable[[int], None]:
@@ -85,15 +85,6 @@ def _enough(run: Callable[[int], None]) -> int:
         updates *= 4
 
 
-def places(axis: str) -> list[tuple[Any, dict]]:
-    """The places of an axis, and the settings there."""
-    key = {"batch size": "batch_size", "training images": "images", "cores": "cores"}.get(axis)
-    makers = {"hidden units": lambda n: {"hidden": (n,)},
-              "hidden layers": lambda n: {"hidden": (128,) * n}}  # fmt: skip
-    make = makers.get(axis, lambda n: {key: n})
-    return [(at, BASE | make(at)) for at in AXES[axis]]
-
-
 def plan(backends: Sequence[str]) -> list[tuple[dict, list[str], list[dict]]]:
     """What to measure, each once: the settings, by whom, and the places that it stands for."""
     everybody = [*backends, PRODUCTS, TRAFFIC]
@@ -101,7 +92,8 @@ def plan(backends: Sequence[str]) -> list[tuple[dict, list[str], list[dict]]]:
     for axis in AXES:
         if axis == "cores" and not hasattr(os, "sched_setaffinity"):
             continue
-        for at, settings in places(axis):
+        for at, changed in AXES[axis].items():
+            settings = BASE | changed
             entry = found.setdefault(str(settings), (settings, everybody, []))
             entry[2].append({"axis": axis, "at": at})
     for batch in WIDE_BATCHES:
@@ -141,7 +133,6 @@ def _measure(
     """One place: everybody builds, then trains in turns. Who fails there is out of it there."""
     rows: dict[str, dict] = {}
     shown = " ".join(f"{key} {value}" for key, value in settings.items() if value)
-    job = {key: settings[key] for key in ("hidden", "batch_size", "images")}
     for name in who:
         tell(f"{shown}: {name}", False)
         try:
@@ -149,7 +140,7 @@ def _measure(
                 running[name] = stack.enter_context(contender())
                 if hasattr(os, "sched_setaffinity"):
                     running[name].ask("narrow", cores=settings["cores"])
-            built = running[name].ask("build", task="growth", dataset=dataset, who=name, **job)
+            built = running[name].ask("build", task="growth", dataset=dataset, who=name, **settings)
             rows[name] = {"contender": name, "settings": settings, "turns": [], **built}
         except (WorkerFailed, LockstepError) as error:
             failures[f"{name}, {shown}"] = str(error)
