@@ -183,7 +183,7 @@ def target(record: Mapping) -> Figure:
 
 def _caption(figure: Figure, words: str) -> None:
     """Plain words beneath the figure, as wide as it is."""
-    folded = textwrap.fill(words, int(16 * figure.get_figwidth()))
+    folded = textwrap.fill(words, int(14.5 * figure.get_figwidth()))
     figure.supxlabel(folded, x=0.01, ha="left", fontsize=9, color=QUIET)
 
 
@@ -197,5 +197,5 @@ def _plain(axis: Axis, low: float, high: float) -> None:
 
 
 def _short(value: float, _: object = None) -> str:
-    """600000 as 600k."""
-    return f"{value / 1000:g}k" if value >= 10_000 else f"{value:g}"
+    """600000 as 600k, and 4096 as it is."""
+    return f"{value / 1000:g}k" if value % 1000 == 0 else f"{value:g}"
