@@ -247,9 +247,9 @@ def bench(options: Namespace) -> int:
     from .report import bench as shown
 
     measure = {"race": _bench_race, "growth": _bench_growth, "target": _bench_target}[kind]
+    begun = record.begin(kind, name, shlex.join(["lockstep", *sys.argv[1:]]), found)
     settings, measured = measure(options, found)
-    command = shlex.join(["lockstep", *sys.argv[1:]])
-    kept = {**record.begin(kind, name, command, found, settings), **measured}
+    kept = {**begun, "settings": settings, **measured}
     folder = record.keep(kept, Path(options.out))
     if not options.quiet:
         print(f"{shown.markdown(kept)}\nFigure: {folder / 'figures' / kind}.png")
@@ -276,7 +276,9 @@ def _bench_race(options: Namespace, data: Dataset) -> tuple[dict, dict]:
         reasons = {**found["absent"], **found["failures"]}.items()
         raise TrainingFailed(" ".join(f"{name}: {why}." for name, why in reasons))
     found["reference"] = about["reference"]
-    found["bars"] = race.summarise(found["rows"], about["reference"], about["bars"])
+    found["bars"] = race.summarise(
+        found["rows"], about["reference"], about["bars"], len(data.test.labels)
+    )
     return {"rounds": rounds, "batch_sizes": list(sizes), "file": options.file}, found
 
 

@@ -116,13 +116,15 @@ def test_ratios_are_taken_round_by_round():
     theirs["turns"] = [turn(4), turn(99, counts=False, noisy=True), turn(6, noisy=True), turn(12)]
     ours = {"contender": "a", "batch_size": 32, "accuracy": 0.970}
     ours["turns"] = [turn(1), turn(3), turn(4)]
-    (bar,) = race.summarise([ours, theirs], "b", [("a", "b", {"32": 3.0})])
+    (bar,) = race.summarise([ours, theirs], "b", [("a", "b", {"32": 3.0})], 10_000)
     assert bar["ratio"] == {"median": 3, "low": 2, "high": 4} and bar["reached"]
     assert (ours["median"], ours["low"], ours["high"]) == (3, 1, 4)
     assert (theirs["repeated"], theirs["noisy"], theirs["unequal"]) == (1, 1, False)
     ours["accuracy"] = 0.96
-    (bar,) = race.summarise([ours, theirs], "b", [("a", "b", {32: 3.0})])
+    (bar,) = race.summarise([ours, theirs], "b", [("a", "b", {32: 3.0})], 10_000)
     assert ours["unequal"] and not bar["reached"]
+    race.summarise([ours, theirs], "b", [], 360)  # three standard errors are 3.5 points
+    assert not ours["unequal"]
 
 
 @pytest.mark.parametrize(("others", "waited"), [(0.3, 0.0), (0.0, 0.3)])
@@ -292,7 +294,7 @@ def test_growth_measures_each_place_once(monkeypatch, tmp_path, digits):
         "axes": {axis: list(at) for axis, at in axes.items()},
         "wide": growth.beside_the_floor(found["rows"]),
     }
-    kept = record.begin("growth", "g", "x", digits, {"rounds": 3, "seconds": 0.3}) | found
+    kept = record.begin("growth", "g", "x", digits) | {"settings": {"rounds": 3}} | found
     folder = record.keep(kept, tmp_path)
     assert record.load(folder / "bench.json")["wide"][0]["contender"] == "numpy"
     assert (folder / "figures" / "growth.svg").is_file()

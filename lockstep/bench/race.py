@@ -14,7 +14,8 @@ from .contenders import Trainer, field
 from .turns import Absent, Contender, contender
 
 UNEQUAL = 0.01
-"""A test accuracy that far below the best says that something else was computed."""
+"""A test accuracy that far below the best says that something else was computed; of a small test
+set, three standard errors of the difference."""
 
 Tell = Callable[[str, bool], None]
 """Hears what is going on, and whether a step of the way is done."""
@@ -115,11 +116,13 @@ def counted(row: dict) -> list[float]:
     return [turn["seconds"] for turn in row["turns"] if turn["counts"]]
 
 
-def summarise(rows: Sequence[dict], reference: str, bars: Sequence[Sequence]) -> list[dict]:
+def summarise(
+    rows: Sequence[dict], reference: str, bars: Sequence[Sequence], test_images: int
+) -> list[dict]:
     """Put into each row its median, range, and speed beside the reference; the bars' results.
 
     A ratio is taken round by round, and its median, lowest and highest are kept. A row whose
-    accuracy is more than UNEQUAL below the best at its batch size is `unequal`, and reaches no bar.
+    accuracy is `unequal` to the best at its batch size reaches no bar.
     """
     places = {(row["contender"], row["batch_size"]): row for row in rows}
     for row in rows:
@@ -127,7 +130,12 @@ def summarise(rows: Sequence[dict], reference: str, bars: Sequence[Sequence]) ->
         row |= {"median": statistics.median(times), "low": min(times), "high": max(times)}
         row["noisy"] = sum(turn["noisy"] and turn["counts"] for turn in row["turns"])
         row["repeated"] = len(row["turns"]) - len(times)
-        row["unequal"] = accuracy is not None and accuracy < _best(rows, row) - UNEQUAL
+        if accuracy is not None:
+            best = _best(rows, row)
+            error = (2 * best * (1 - best) / test_images) ** 0.5
+            row["unequal"] = accuracy < best - max(UNEQUAL, 3 * error)
+        else:
+            row["unequal"] = False
         row["ratio"] = times_faster(places.get((reference, row["batch_size"])), row)
     found = []
     for ours, against, at in bars:

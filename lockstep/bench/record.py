@@ -30,8 +30,8 @@ SCHEMA = 1
 KINDS = ("race", "growth", "target")
 
 
-def begin(kind: str, name: str, command: str, data: Dataset, settings: dict) -> dict[str, Any]:
-    """All but what is measured."""
+def begin(kind: str, name: str, command: str, data: Dataset) -> dict[str, Any]:
+    """What is known before anything is measured."""
     return {
         "schema": SCHEMA,
         "kind": kind,
@@ -46,7 +46,6 @@ def begin(kind: str, name: str, command: str, data: Dataset, settings: dict) -> 
             "train": len(data.train.labels),
             "test": len(data.test.labels),
         },
-        "settings": settings,
     }
 
 

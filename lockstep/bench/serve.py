@@ -84,12 +84,12 @@ class Server:
 
 def _versions() -> dict[str, str]:
     """Every module in use that says its version."""
-    modules = {name: getattr(module, "__version__", None) for name, module in sys.modules.items()}
-    return {
-        name: version
-        for name, version in sorted(modules.items())
-        if isinstance(version, str) and "." not in name and name not in sys.stdlib_module_names
-    }
+    found = {}
+    for name, module in sorted(sys.modules.items()):
+        version = vars(module).get("__version__")  # `getattr` may make a lazy module import more
+        if isinstance(version, str) and "." not in name and name not in sys.stdlib_module_names:
+            found[name] = version
+    return found
 
 
 def main() -> int:

@@ -69,7 +69,7 @@ def versions(record: Mapping) -> str:
 def _race(record: Mapping) -> list[Table]:
     sizes, reference = record["settings"]["batch_sizes"], record["reference"]
     found: dict[str, dict[int, Mapping]] = {}
-    for row in sorted(record["rows"], key=lambda row: row["median"]):
+    for row in sorted(record["rows"], key=lambda r: (sizes.index(r["batch_size"]), r["median"])):
         found.setdefault(row["contender"], {})[row["batch_size"]] = row
     columns = [Column("contender")]
     for size in sizes:
@@ -82,12 +82,12 @@ def _race(record: Mapping) -> list[Table]:
             row = at.get(size, {"ratio": None})
             spread = "{median:.3f} ({low:.3f}, {high:.3f})".format(**row) if size in at else None
             cells += [spread, times(row["ratio"]) if name != reference else ""]
-        cells.append(", ".join(filter(None, map(_accuracy, at.values()))))
+        cells.append(", ".join(filter(None, (_accuracy(at[size]) for size in sizes if size in at))))
         cells.append(f"{max(row['peak_rss_bytes'] for row in at.values()) >> 20:,} MiB")
         turns = sum(turn["counts"] for row in at.values() for turn in row["turns"])
         cells.append(f"{sum(row['noisy'] for row in at.values())} of {turns}")
         rows.append(cells)
-    table = Table("race", "Whole epochs, the quickest first", columns, rows)
+    table = Table("race", f"Whole epochs, the quickest at batch {sizes[0]} first", columns, rows)
     return [_bars(record), table] if record["bars"] else [table]
 
 

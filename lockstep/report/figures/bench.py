@@ -32,8 +32,8 @@ def race(record: Mapping) -> Figure:
     """Seconds of an epoch, the quickest first: a bar ends at the median, a dot is a round."""
     sizes = record["settings"]["batch_sizes"]
     rows = {(row["contender"], row["batch_size"]): row for row in record["rows"]}
-    names = list(dict.fromkeys(name for name, _ in rows))
-    names.sort(key=lambda name: min(rows[name, s]["median"] for s in sizes if (name, s) in rows))
+    quickest = sorted(rows, key=lambda at: (sizes.index(at[1]), rows[at]["median"]))
+    names = list(dict.fromkeys(name for name, _ in quickest))
     height = 1.5 + 0.29 * len(names)
     figure = Figure(figsize=(2.4 + 3.9 * len(sizes), height), layout="constrained")
     panels = figure.subplots(1, len(sizes), sharey=True, sharex=True, squeeze=False)[0]
