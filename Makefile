@@ -7,7 +7,7 @@ READY_TO_TEST := .venv/ready-to-test
 # Two test processes, each with whole files, because a file's tests share what they have trained.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 
-.PHONY: compare setup test check check-all format notebooks wheel pins clean help
+.PHONY: compare setup test check check-all format bench notebooks wheel pins clean help
 .DEFAULT_GOAL := compare
 
 compare: $(READY) ## set up, train every framework on MNIST, say where the report is
@@ -29,6 +29,14 @@ check-all: check ## everything, the slow proofs too
 format: $(READY_TO_TEST) ## let ruff lay out and mend the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+BENCH := bench-$(shell date +%Y%m%d-%H%M%S)
+bench: $(READY_TO_TEST) ## beside what a user would pick instead; how cost grows; time to an accuracy
+	$(BIN)/lockstep bench --with benchmarks/contenders.py --name $(BENCH)-race
+	$(BIN)/lockstep bench --growth --name $(BENCH)-growth
+	$(BIN)/lockstep bench --to 97 --name $(BENCH)-to-97
+	$(BIN)/lockstep bench --to 98 --name $(BENCH)-to-98
+	@echo "python benchmarks/readme.py runs/$(BENCH)-* puts these into the README."
 
 notebooks: $(READY_TO_TEST) ## run the notebooks in full and keep what they show
 	$(BIN)/jupytext --quiet --sync *.ipynb

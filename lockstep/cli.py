@@ -18,6 +18,7 @@ COMMANDS = {
     "verify": "prove that the frameworks compute the same, or check your own network",
     "explain": "why two programs differ, one choice at a time",
     "report": "build a run's page again, or one page of several runs",
+    "bench": "this project beside what a user would pick instead",
     "data": "show which datasets are here, or download one",
 }
 
@@ -44,6 +45,7 @@ def parser() -> Parser:
     _verify_flags(commands["verify"])
     _explain_flags(commands["explain"])
     _report_flags(commands["report"])
+    _bench_flags(commands["bench"])
     _data_flags(commands["data"])
     return top
 
@@ -121,6 +123,22 @@ def _report_flags(command: Parser) -> None:
     add("runs", nargs="+", metavar="RUN", help="a run's folder, or its name; several: one page")
     add("--format", default="html", metavar="NAME", help="html, or md: Markdown on stdout (html)")
     add("--open", action="store_true", help="show the page in the browser")
+    _run_flags(command)
+
+
+def _bench_flags(command: Parser) -> None:
+    add = command.add_argument_group("what is measured (else the race: whole epochs)").add_argument
+    add("--growth", action="store_true", help="how cost grows with width, depth, batch, …")
+    add("--to", metavar="PERCENT", help="time to a test accuracy: 97 or 98")
+    add = command.add_argument_group("how").add_argument
+    add("--with", dest="file", metavar="FILE", help="race those of a Python file too")
+    add("--only", metavar="WORDS", help="those whose names hold one of these, e.g. numba,jax")
+    add("--rounds", type=int, metavar="N", help="of the race (5)")
+    add("--batch-sizes", metavar="SIZES", help="of the race (32,128)")
+    add("--seeds", type=int, metavar="N", help="with --to (8)")
+    group = command.add_argument_group("data")
+    group.add_argument("--dataset", metavar="NAME", help="mnist, fashion-mnist, kmnist or digits")
+    _data_dir_flag(group)
     _run_flags(command)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import backend, datasets, recipe, results
 from .datasets import Dataset
-from .errors import FAILED, LockstepError, one_of
+from .errors import FAILED, LockstepError, TrainingFailed, one_of
 from .recipe import Recipe
 
 RECIPE_FLAGS = (
@@ -241,6 +241,104 @@ def _folder_of(run: str, out: Path) -> Path:
                 )
             return folder
     raise LockstepError(f"There is no run {run!r}, neither as a folder nor in {out}.")
+
+
+def bench(options: Namespace) -> int:
+    """One measurement, kept as a run: the race, how cost grows, or the time to an accuracy."""
+    if options.growth and options.to:
+        raise LockstepError("--growth and --to are two measurements; ask for one.")
+    kind = "growth" if options.growth else "target" if options.to else "race"
+    for flag, belongs in (("file", "race"), ("rounds", "race"), ("batch_sizes", "race"),
+                          ("seeds", "target")):  # fmt: skip
+        if getattr(options, flag) is not None and kind != belongs:
+            said = {"file": "with"}.get(flag, flag.replace("_", "-"))
+            raise LockstepError(f"--{said} says nothing about this measurement; leave it out.")
+    name = _run_name(options, f"bench-{options.to or kind}-{_now()}")
+    found = datasets.load(options.dataset, options.data_dir)
+
+    from .bench import record
+    from .report import bench as shown
+
+    measure = {"race": _bench_race, "growth": _bench_growth, "target": _bench_target}[kind]
+    begun = record.begin(kind, name, shlex.join(["lockstep", *sys.argv[1:]]), found)
+    settings, measured = measure(options, found)
+    kept = {**begun, "settings": settings, **measured}
+    folder = record.keep(kept, Path(options.out))
+    if not options.quiet:
+        print(f"{shown.markdown(kept)}\nFigure: {folder / 'figures' / kind}.png")
+    for failed, why in kept["failures"].items():
+        print(f"lockstep: {failed} failed: {why}", file=sys.stderr)
+    for absent, why in kept["absent"].items():
+        print(f"lockstep: {absent} is absent: {why}", file=sys.stderr)
+    return FAILED if kept["failures"] else 0
+
+
+def _bench_race(options: Namespace, data: Dataset) -> tuple[dict, dict]:
+    from .bench import race
+    from .progress import counting
+
+    rounds = _at_least_one("rounds", options.rounds, 5)
+    sizes = recipe.parse_sizes(options.batch_sizes or "32,128")
+    for size in sizes:
+        _at_least_one("batch-sizes", size, size)
+    names, about = race.choose(options.file, options.only)
+    steps = len(sizes) * len(names) * (rounds + 2)
+    with counting(steps, options.quiet) as tell:
+        found = race.race(options.file, names, sizes, rounds, _dataset_job(data), tell)
+    if not found["rows"]:
+        reasons = {**found["absent"], **found["failures"]}.items()
+        raise TrainingFailed(" ".join(f"{name}: {why}." for name, why in reasons))
+    found["reference"] = about["reference"]
+    found["bars"] = race.summarise(
+        found["rows"], about["reference"], about["bars"], len(data.test.labels)
+    )
+    return {"rounds": rounds, "batch_sizes": list(sizes), "file": options.file}, found
+
+
+def _bench_growth(options: Namespace, data: Dataset) -> tuple[dict, dict]:
+    from .bench import growth
+    from .progress import counting
+
+    backends = _named_like(options.only)
+    with counting(len(growth.plan(backends)), options.quiet) as tell:
+        found = growth.measure(backends, _dataset_job(data), tell)
+    found["axes"] = {axis: list(at) for axis, at in growth.AXES.items()}
+    found["wide"] = growth.beside_the_floor(found["rows"])
+    return {"rounds": growth.ROUNDS, "seconds": growth.SECONDS}, found
+
+
+def _bench_target(options: Namespace, data: Dataset) -> tuple[dict, dict]:
+    from .bench import target
+    from .progress import Progress
+
+    seeds = _at_least_one("seeds", options.seeds, 8)
+    plan = target.recipe_for(options.to)
+    backends = _named_like(options.only)
+    if not options.quiet:
+        print(f"{plan.summary()}\non {data.title}: {len(data.train.labels):,} training images\n")
+    with Progress.quiet() if options.quiet else Progress.for_terminal() as progress:
+        found = target.measure(plan, backends, seeds, data, progress)
+    found["bar"] = target.bar(options.to, found["rows"])
+    return {"percent": options.to, "seeds": seeds, "recipe": plan.to_dict()}, found
+
+
+def _named_like(only: str | None) -> tuple[str, ...]:
+    """The installed backends, or those named."""
+    chosen = tuple(only.split(",")) if only else backend.installed()
+    for name in chosen:
+        backend.require(name)
+    return chosen
+
+
+def _at_least_one(flag: str, value: int | None, default: int) -> int:
+    value = default if value is None else value
+    if value < 1:
+        raise LockstepError(f"--{flag} is {value}; at least 1 is needed.")
+    return value
+
+
+def _dataset_job(data: Dataset) -> dict:
+    return {"name": data.name, "folder": data.folder and str(data.folder.resolve())}
 
 
 def data(options: Namespace) -> int:

@@ -126,6 +126,34 @@ class Bar(Progress):
 
 
 @contextmanager
+def counting(total: int, quiet: bool) -> Iterator[Callable[[str, bool], None]]:
+    """Shows on stderr how far something of `total` parts is.
+
+    Gives a function of words, which say what is going on, and whether a part is done.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, quiet=quiet)
+    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("{task.description}", markup=False))  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal or quiet) as bars:
+        task = bars.add_task("", total=total)
+        said = ""
+
+        def tell(words: str, done: bool) -> None:
+            nonlocal said
+            stage = words.split(": ")[0]  # a log has a line for each, not for everything within
+            if words and stage != said and not console.is_terminal:
+                console.print(stage if not done else words, highlight=False, markup=False,
+                              soft_wrap=True)  # fmt: skip
+                said = stage
+            bars.update(task, advance=int(done), description=words or None)
+
+        yield tell
+
+
+@contextmanager
 def proving(steps: int, quiet: bool) -> Iterator[Callable[[str, dict], None]]:
     """Shows on stderr how far a proof is, so that stdout has the result alone.
 

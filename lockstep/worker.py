@@ -63,32 +63,44 @@ def send(
     Returns its result; raises WorkerFailed, also when it takes more than `time_limit` seconds.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module],  # no file of the working folder is a module here
-            env={**os.environ, **(settings or {}), "PYTHONPATH": _python_path()},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            encoding="utf-8",
-            **_own_process_group(),
-        )
+        process = start(module, stderr, settings)
         alarm = _Alarm(process, time_limit)
         try:
             event = _converse(process, job, tell)
         finally:  # also when interrupted: no orphan goes on training
             alarm.timer.cancel()
-            _end(process)
-            process.wait()
-            for pipe in filter(None, (process.stdin, process.stdout)):
-                with contextlib.suppress(OSError):  # what it did not read is still in the pipe
-                    pipe.close()
+            stop(process)
         if event.get("event") == "finished":
             return event["result"]
         if event.get("event") == "failed":
             raise WorkerFailed(event["message"], event.get("unusable", False))
         if alarm.rang:
             raise WorkerFailed(f"it was not done after {time_limit:g} s and was stopped")
-        raise WorkerFailed(_epitaph(process.returncode, stderr))
+        raise WorkerFailed(epitaph(process.returncode, stderr))
+
+
+def start(
+    module: str, stderr: IO, settings: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """A fresh Python process that runs a module, which we talk to by its stdin and stdout."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", module],  # no file of the working folder is a module here
+        env={**os.environ, **(settings or {}), "PYTHONPATH": _python_path()},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        encoding="utf-8",
+        **_own_process_group(),
+    )
+
+
+def stop(process: subprocess.Popen) -> None:
+    """Kill it with all that it has started, and let go of its pipes."""
+    _end(process)
+    process.wait()
+    for pipe in filter(None, (process.stdin, process.stdout)):
+        with contextlib.suppress(OSError):  # what it did not read is still in the pipe
+            pipe.close()
 
 
 def _converse(process: subprocess.Popen, job: dict, tell: Callable[[dict], None]) -> dict:
@@ -148,7 +160,7 @@ def _end(process: subprocess.Popen) -> None:
     process.kill()
 
 
-def _epitaph(code: int, stderr) -> str:
+def epitaph(code: int, stderr) -> str:
     """What can be said of a worker that died without a word."""
     stderr.seek(0)
     lines = [line.strip() for line in stderr if line.strip()]
@@ -208,8 +220,8 @@ def _end_with(parent: IO[str]) -> None:
     os._exit(1)
 
 
-def serve(work: Callable[[dict, Callable[[dict], None]], dict]) -> int:
-    """Read one job from stdin, do it, tell how it went on the stdout that we were given."""
+def teller() -> Callable[[dict], None]:
+    """What writes events on the stdout that we were given; what is printed goes to stderr."""
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
@@ -217,6 +229,12 @@ def serve(work: Callable[[dict, Callable[[dict], None]], dict]) -> int:
         events.write(json.dumps(event) + "\n")
         events.flush()
 
+    return tell
+
+
+def serve(work: Callable[[dict, Callable[[dict], None]], dict]) -> int:
+    """Read one job from stdin, do it, tell how it went on the stdout that we were given."""
+    tell = teller()
     job = json.loads(sys.stdin.readline())
     parent = os.fdopen(os.dup(sys.stdin.fileno()))
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -13,8 +13,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "lockstep"
 COMPANIONS = {"torch": set(), "tensorflow": {"keras"}, "jax": {"optax"}, "numba": {"llvmlite"}}
 """Each framework, and what its backend may import besides."""
-KERNELS = {"kernels.py": {"numba", "llvmlite"}}
-"""What is compiled for a backend; only that one imports it."""
+KERNELS = {"kernels.py": {"numba", "llvmlite"}, "bench/floors.py": {"numba"}}
+"""What is compiled for a backend, which alone imports it; and a loop that is a floor of `bench`."""
 FRAMEWORKS = COMPANIONS.keys() | set().union(*COMPANIONS.values())
 HEAVY = FRAMEWORKS | {
     "matplotlib", "rich", "pooch", "requests", "sklearn", "safetensors", "tensorboard",
@@ -70,7 +70,11 @@ def imports(path: Path) -> set[str]:
 )
 def test_only_a_backends_own_file_says_import_framework(path):
     own = {path.stem} | COMPANIONS.get(path.stem, set())
-    allowed = own if path.parent.name == "backends" else KERNELS.get(path.name, set())
+    allowed = (
+        own
+        if path.parent.name == "backends"
+        else KERNELS.get(path.relative_to(PACKAGE).as_posix(), set())
+    )
     assert {name.split(".")[0] for name in imports(path)} & FRAMEWORKS <= allowed
 
 

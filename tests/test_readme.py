@@ -30,6 +30,7 @@ QUICK = {
     "train": [*DIGITS, "--epochs", "1"],
     "verify": [*DIGITS, "--steps", "3"],
     "explain": [*DIGITS, "--steps", "3", "--seeds", "1"],
+    "bench": [*DIGITS, "--only", "numpy", "--seeds", "1"],
 }
 
 

@@ -1,0 +1,92 @@
+"""Contenders in processes of their own, which train in turns: one trains, the others wait."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from ..errors import LockstepError
+from ..worker import WorkerFailed, epitaph, start, stop
+from .load import busy_seconds, noisy
+
+TRIES = 4
+"""How often a measurement is made at most, until nobody disturbs it."""
+
+
+class Absent(WorkerFailed):
+    """A contender whose package is not installed here."""
+
+
+class Contender:
+    """One process; what it cannot do it says as WorkerFailed, input to blame as LockstepError."""
+
+    def __init__(self, process: subprocess.Popen[str], stderr: IO[str]) -> None:
+        self.process, self.stderr = process, stderr
+        self.own_wait: float | None = None
+        """The smallest share of a turn that its threads have waited for a core."""
+
+    def ask(self, do: str, **request: Any) -> Any:
+        """One request and its answer (`serve.py` has them all)."""
+        assert self.process.stdin and self.process.stdout
+        try:
+            self.process.stdin.write(json.dumps({"do": do, **request}) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except OSError:  # it has died
+            line = ""
+        if not line:
+            self.process.wait()
+            raise WorkerFailed(epitaph(self.process.returncode, self.stderr))
+        answer = json.loads(line)
+        if answer.get("absent"):
+            raise Absent(answer["failed"])
+        if answer.get("unusable"):
+            raise LockstepError(answer["failed"])
+        if "failed" in answer:
+            raise WorkerFailed(answer["failed"])
+        return answer["result"]
+
+    def turn(self, seed: int) -> dict:
+        """Train once; what it took, and what `others`, seconds of all cores, took meanwhile."""
+        before = busy_seconds()
+        turn = self.ask("turn", seed=seed)
+        after = busy_seconds()
+        others = None
+        if before is not None and after is not None:
+            others = max(0.0, after - before - turn["cpu"])
+        return {**turn, "others": others}
+
+    def measure(self, seed: int) -> list[dict]:
+        """One measurement: turns until a quiet one, of which the quietest `counts`."""
+        turns: list[dict] = []
+        while len(turns) < TRIES and not (turns and not turns[-1]["noisy"]):
+            turn = self.turn(seed)
+            turns.append({**turn, "noisy": noisy(turn, self.own_wait or 0.0), "counts": False})
+            waited = (turn["waited"] or 0.0) / turn["seconds"]
+            self.own_wait = waited if self.own_wait is None else min(self.own_wait, waited)
+        min(turns, key=_disturbance)["counts"] = True
+        return turns
+
+    def close(self) -> None:
+        """End it now; what comes after the block ends it too."""
+        stop(self.process)
+
+
+def _disturbance(turn: dict) -> float:
+    """Seconds that others took of a turn, as a share of it."""
+    return ((turn["others"] or 0.0) + (turn["waited"] or 0.0)) / turn["seconds"]
+
+
+@contextmanager
+def contender() -> Iterator[Contender]:
+    """A process that is gone when the block ends, however it ends."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
+        process = start("lockstep.bench.serve", stderr)
+        try:
+            yield Contender(process, stderr)
+        finally:
+            stop(process)
