@@ -81,8 +81,13 @@ def log_softmax(Z: Array) -> Array:
 
 
 def softmax(Z: Array) -> Array:
-    """Turn each row of logits into probabilities that sum to 1; Z and result (N, classes)."""
-    return np.exp(log_softmax(Z))
+    """Turn each row of logits into probabilities that sum to 1; Z and result (N, classes).
+
+    Here too the row's maximum is taken out first.
+    """
+    P = np.exp(Z - Z.max(axis=1, keepdims=True))
+    P /= P.sum(axis=1, keepdims=True)
+    return P
 
 
 def cross_entropy(Z: Array, y: Array) -> float:
