@@ -29,7 +29,7 @@ from . import __version__
 from .errors import LockstepError, reason
 from .recipe import Recipe, Weights, from_dict
 
-SCHEMA = 2
+SCHEMA = 3
 """The version of the shape below; a change that a reader must know of raises it."""
 
 
@@ -73,8 +73,10 @@ class BackendResult(TypedDict):
     """The two together."""
     train_seconds: float
     evaluate_seconds: float
+    import_rss_bytes: int
+    """The largest resident memory of the backend's process once the framework was imported."""
     peak_rss_bytes: int
-    """The largest resident memory of the backend's process."""
+    """And at the end: import, data, training and evaluation."""
     initial_weights_sha256: str
     batch_order_sha256: str
     notes: NotRequired[str]

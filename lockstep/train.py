@@ -49,6 +49,7 @@ def work(job: dict, network_class: type[Backend], data: Dataset, tell: Tell) -> 
             matrix, last = result["confusion_matrix"], recipe.epochs - 1
             board.write_confusion_matrix(matrix, data.classes, job["backend"], data.title, last)
     result["import_seconds"] = job["import_seconds"]
+    result["import_rss_bytes"] = job["import_rss_bytes"]
     result["compile_seconds"] += building.seconds
     result["startup_seconds"] = result["import_seconds"] + result["compile_seconds"]
     if job["weights"]:
@@ -158,6 +159,7 @@ def train(
         "startup_seconds": compiling.seconds,
         "train_seconds": training.seconds,
         "evaluate_seconds": evaluating.seconds,
+        "import_rss_bytes": 0,
         "peak_rss_bytes": peak_rss_bytes(),
         "initial_weights_sha256": initial_sha256,
         "batch_order_sha256": order_hash.hexdigest(),
@@ -247,7 +249,7 @@ def _train_epoch(
     return progress, Running(*(np.concatenate(column) for column in zip(*portions, strict=True)))
 
 
-def logits(network: Backend, images: np.ndarray, chunk: int = 10_000) -> np.ndarray:
+def logits(network: Backend, images: np.ndarray, chunk: int = 2_000) -> np.ndarray:
     """Forward in chunks, so that evaluation needs little memory; (N, classes)."""
     parts = [network.forward(images[i : i + chunk]) for i in range(0, len(images), chunk)]
     return np.concatenate(parts)

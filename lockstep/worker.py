@@ -195,12 +195,15 @@ def recipe_of(job: dict) -> Recipe:
 
 
 def _work(job: dict, tell: Callable[[dict], None]) -> dict:
-    """Import the framework, under the stopwatch, then the data; then do the task."""
+    """Import the framework, under the stopwatch and on the scales, then the data; do the task."""
     start = perf_counter()
     network_class = import_module("lockstep.backend").load(job["backend"], job["idiomatic"])
     job["import_seconds"] = perf_counter() - start
 
     from . import datasets
+    from .results import peak_rss_bytes
+
+    job["import_rss_bytes"] = peak_rss_bytes()
 
     folder, validation = job["dataset"]["folder"], job["dataset"]["validation"]
     data = datasets.read(job["dataset"]["name"], folder and Path(folder))

@@ -133,7 +133,7 @@ def cut(file):
         (cut("proof.json"), "proof.json is truncated or no proof"),
         (cut("answers.safetensors"), "answers.safetensors is truncated"),
         (cut("weights/torch.safetensors"), "torch.safetensors is not a weights file"),
-        (spoil_schema, "has results of schema 1; this version reads 2"),
+        (spoil_schema, "has results of schema 1; this version reads 3"),
         (spoil_answers, "answers.safetensors lacks logits.torch; make the run again"),
         (lambda run: (run / "results.json").unlink(), "Cannot read the results"),
         (spoil_type, "test_accuracy of torch in"),
@@ -531,11 +531,19 @@ def test_one_epoch_is_a_point_for_each_set():
 def test_the_line_is_the_median_of_the_sums():
     """(1, 5), (2, 1), (9, 1): the medians of the parts are 2 and 1, that of the sums is 6."""
     seeds = [
-        {"train_seconds": 1.0, "peak_rss_bytes": 1, "import_seconds": a, "compile_seconds": b}
+        {
+            "train_seconds": 1.0,
+            "import_rss_bytes": 50 << 20,
+            "peak_rss_bytes": 80 << 20,
+            "import_seconds": a,
+            "compile_seconds": b,
+        }
         for a, b in ((1.0, 5.0), (2.0, 1.0), (9.0, 1.0))
     ]
     figure = figures.time_and_memory({"a": seeds[0] | {"repeats": seeds}}, "x")
     assert [text.get_text() for text in figure.axes[1].texts] == ["6"]
+    assert [text.get_text() for text in figure.axes[2].texts] == ["80"]
+    assert [bar.get_width() for bar in figure.axes[2].patches] == [50, 30]
 
 
 def test_what_is_no_number_is_not_drawn_as_0():

@@ -60,7 +60,7 @@ def whole() -> dict:
     [
         ('{"schema": 1,', "is truncated or not JSON"),
         ("[]", "of schema None"),
-        (json.dumps({**whole(), "schema": 99}), "of schema 99; this version reads 2"),
+        (json.dumps({**whole(), "schema": 99}), "of schema 99; this version reads 3"),
         (json.dumps({k: v for k, v in whole().items() if k != "recipe"}), "lacks recipe"),
         (b"\xff\xfe\x00", "is truncated or not JSON"),
     ],

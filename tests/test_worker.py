@@ -31,6 +31,7 @@ def test_it_tells_that_it_is_ready_then_how_far_it_is_then_each_epoch():
     shares = [event["epochs_done"] for event in events if event["event"] == "running"]
     assert shares == sorted(shares) and shares[-1] == 2
     assert [entry["epoch"] for entry in result["history"]] == [1, 2]
+    assert 10 << 20 < result["import_rss_bytes"] < result["peak_rss_bytes"]
 
 
 def test_running_and_evaluated_accuracy_are_different_things():

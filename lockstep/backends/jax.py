@@ -20,6 +20,7 @@ from jax.extend.core import Literal
 
 from ..backend import Backend, Operation, Running, Step
 from ..batches import padded_runs
+from ..datasets import scale
 from ..errors import LockstepError
 from ..recipe import Recipe, Weights
 
@@ -93,8 +94,10 @@ def update_many(recipe: Recipe, weights: dict, memory, images, labels, plan: tup
     """
 
     def one(carry: tuple, batch: jax.Array, rate: jax.Array) -> tuple:
-        answers = labels[batch]
-        *carried, logits, loss, _ = update(recipe, *carry, images[batch], answers, rate)
+        pixels, answers = images[batch], labels[batch]
+        if pixels.dtype == jnp.uint8:  # what `datasets.scale` does, a batch at a time
+            pixels = pixels.astype(recipe.dtype) * scale(np.ones((), np.uint8), recipe.dtype)
+        *carried, logits, loss, _ = update(recipe, *carry, pixels, answers, rate)
         return tuple(carried), (loss, jnp.count_nonzero(logits.argmax(axis=1) == answers))
 
     def none(carry: tuple, batch: jax.Array, rate: jax.Array) -> tuple:
@@ -231,10 +234,8 @@ class Network(Backend):
     def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
         """The training set as JAX's arrays, moved once however often the same arrays come."""
         if self._resident[0] is not images or self._resident[1] is not labels:
-            data = (
-                jnp.asarray(self.scaled(images), self.recipe.dtype),
-                jnp.asarray(labels, jnp.int32),
-            )
+            dtype = jnp.uint8 if images.dtype == np.uint8 else self.recipe.dtype
+            data = jnp.asarray(images, dtype), jnp.asarray(labels, jnp.int32)
             self._resident = (images, labels, data)
         return self._resident[2]
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import fx, nn
+from torch.func import functional_call, grad_and_value
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from ..backend import CLIPPED, Backend, Formulas, Operation, Running, Step
+from ..backend import CLIPPED, Backend, Formulas, Operation, Running, Step, optimizer_slots
 from ..recipe import Recipe, Weights
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
@@ -35,6 +37,57 @@ LOSSES: dict[str, Callable] = {
     "clipped": _clipped_loss,
 }
 """The loss forms of `Formulas`."""
+
+LONG = 400
+"""Batches of an epoch from which on its updates are compiled: MNIST's has 469 of 128 images."""
+COMPILING = "compiling the updates, which takes fifteen seconds the first time and three later"
+UNROLLED = 2
+"""Updates in one compiled call. A call costs a fifth of an update of 32 images; with more of them
+to a call, compilation takes longer and the code is no faster (measured)."""
+
+
+@cache
+def why_not_compiled(device: str) -> str:
+    """Why `torch.compile` cannot be used on a device; "" if it can: it compiles a small function.
+
+    It needs a C++ compiler for the CPU, and Triton for CUDA, which not every machine has.
+    """
+    if device == "mps":
+        return "its compiler for Metal is experimental"
+    try:
+        torch.compile(torch.add)(torch.ones(2, device=device), 1)
+    except RuntimeError as error:  # the kinds are many: no compiler, no headers, no place to write
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return f"torch.compile fails here: {lines[0] if lines else type(error).__name__}"
+    return ""
+
+
+def move(recipe: Recipe, weight, gradient, memory: Sequence, numbers: torch.Tensor) -> None:
+    """Change one weight and what the optimizer remembers of it, in place, as `torch.optim` does.
+
+    What compiles of `torch.optim` takes two powers for every sixteen weights, and an update half as
+    long again (measured); here the bias corrections come in, with the rate: `Network._numbers`.
+    """
+    rate, root, kept = numbers
+    match recipe.optimizer:
+        case "sgd":
+            weight.sub_(rate * gradient)
+        case "momentum" | "nesterov":
+            (velocity,) = memory
+            velocity.mul_(recipe.momentum).add_(gradient)
+            nesterov = recipe.optimizer == "nesterov"
+            weight.sub_(rate * (gradient + recipe.momentum * velocity if nesterov else velocity))
+        case "rmsprop":
+            (v,) = memory
+            v.mul_(recipe.rho).addcmul_(gradient, gradient, value=1 - recipe.rho)
+            weight.sub_(rate * gradient / (v.sqrt() + recipe.epsilon))
+        case _:
+            m, v = memory
+            if recipe.optimizer == "adamw" and weight.ndim == 2:
+                weight.mul_(kept)
+            m.lerp_(gradient, 1 - recipe.beta1)
+            v.mul_(recipe.beta2).addcmul_(gradient, gradient, value=1 - recipe.beta2)
+            weight.sub_(rate * m / (v.sqrt() * root + recipe.epsilon))
 
 
 class Network(Backend):
@@ -72,9 +125,14 @@ class Network(Backend):
         loader = DataLoader(range(count), batch_size, shuffle=True, generator=generator)  # type: ignore[arg-type]
         return [batch.numpy() for _ in range(epochs) for batch in loader]
 
+    @property
+    def notes(self) -> str:
+        return self._note
+
     def build(self) -> None:
         recipe = self.recipe
         self.dtype = getattr(torch, recipe.dtype)
+        self.factor = float(self.scaled(np.ones((), np.uint8)))
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(recipe.sizes):
             layers += [nn.Linear(n_in, n_out), ACTIVATIONS[recipe.activation]()]
@@ -84,9 +142,12 @@ class Network(Backend):
             self.loss = LOSSES[self.formulas.loss]
         tf32 = self.formulas.tf32 if self.formulas else False
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        self.names = [name for name, _ in self.model.named_parameters()]
         self.parameters = dict(zip(recipe.shapes, self.model.parameters(), strict=True))
         self._reset_optimizer()
         self._resident: tuple = (None, None, None)
+        self._compiled: Callable | None = None
+        self._note = ""
 
     def _reset_optimizer(self) -> None:
         recipe, parameters = self.recipe, list(self.parameters.values())
@@ -126,6 +187,10 @@ class Network(Backend):
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         return tensor.to(self.device, self.dtype if tensor.is_floating_point() else torch.int64)
 
+    def _scale(self, images: torch.Tensor) -> torch.Tensor:
+        """What `datasets.scale` makes of pixels, in the same one multiplication."""
+        return images.to(self.dtype) * self.factor if images.dtype == torch.uint8 else images
+
     def _numpy(self, tensor: torch.Tensor, transpose: bool = False) -> np.ndarray:
         array = tensor.detach().cpu().numpy()
         return np.array(array.T if transpose else array, order="C")  # a copy
@@ -151,23 +216,37 @@ class Network(Backend):
     def _write_memory(self, updates: int, memory: dict[str, Weights]) -> None:
         self._reset_optimizer()
         self.updates = updates
-        for name, parameter in self.parameters.items() if updates else ():
+        for name, parameter in self.parameters.items():
             own = self.optimizer.state[parameter]
             own["step"] = torch.tensor(float(updates), device=self.device)
-            for slot, weights in memory.items():
-                own[self._slot(slot)] = self._tensor(weights[name].T).clone()
+            for slot in optimizer_slots(self.recipe):
+                own[self._slot(slot)] = torch.zeros_like(parameter)
+                if updates:
+                    own[self._slot(slot)].copy_(self._tensor(memory[slot][name].T))
+        self._own = (
+            [p.detach() for p in self.parameters.values()],
+            [
+                [self.optimizer.state[p][self._slot(slot)] for slot in optimizer_slots(self.recipe)]
+                for p in self.parameters.values()
+            ],
+        )
 
-    def _update(self, images: torch.Tensor, labels: torch.Tensor, learning_rate: float) -> tuple:
-        """Forward, loss, backward, step: the tutorial's four lines, and the L2 penalty if asked.
+    def _objective(self, logits: torch.Tensor, labels: torch.Tensor, weights) -> torch.Tensor:
+        """What is minimised: the loss, and the L2 penalty if asked.
 
         The penalty is in the loss, where `.grad` shows it, rather than in the optimizer's
         `weight_decay`, which would apply to the biases too.
         """
-        logits = self.model(images)
         loss = self.loss(logits, labels)
         if self.recipe.l2:
-            squares = sum(p.square().sum() for p in self.parameters.values() if p.ndim == 2)
+            squares = sum(weight.square().sum() for weight in weights if weight.ndim == 2)
             loss = loss + self.recipe.l2 / 2 * squares
+        return loss
+
+    def _update(self, images: torch.Tensor, labels: torch.Tensor, learning_rate: float) -> tuple:
+        """Forward, loss, backward, step: the tutorial's four lines."""
+        logits = self.model(images)
+        loss = self._objective(logits, labels, self.parameters.values())
         numbers = {"lr": learning_rate}
         if self.formulas:
             numbers = self._imitate(self.formulas, learning_rate)
@@ -200,27 +279,102 @@ class Network(Backend):
         batches: Sequence[np.ndarray],
         learning_rates: np.ndarray | None = None,
     ) -> Running:
-        """No DataLoader: the images stay in memory and are gathered once, then cut into batches."""
-        order = self._tensor(np.concatenate(batches))
-        all_images, all_labels = self._on_device(images, labels)
-        sizes = [len(batch) for batch in batches]
-        images_of, labels_of = all_images[order].split(sizes), all_labels[order].split(sizes)
+        """No DataLoader: the images stay in memory, and a long epoch's updates are compiled.
+
+        What does not fill a compiled call, such as a smaller last batch, goes as `step` does.
+        """
+        self._compile_for(len(batches))
+        data = all_images, all_labels = self._on_device(images, labels)
+        order = self._tensor(np.concatenate(batches)).split([len(batch) for batch in batches])
+        rates = self.rates(len(batches), learning_rates)
+        numbers = self._numbers(rates)
+        losses, correct, done = [], [], 0
+        while done < len(batches):
+            part = order[done : done + UNROLLED]
+            if self._compiled and len(part) == UNROLLED and len(part[0]) == len(part[-1]):
+                loss, right = self._compiled(
+                    *self._own, *data, part, numbers[done : done + UNROLLED]
+                )
+                self._count(UNROLLED)
+            else:
+                part = part[:1]
+                pixels, answers = self._scale(all_images[part[0]]), all_labels[part[0]]
+                logits, loss = self._update(pixels, answers, float(rates[done]))
+                right = (logits.argmax(1) == answers).sum()
+            losses.append(loss.reshape(-1).clone())  # a CUDA graph writes over its results
+            correct.append(right.reshape(-1).clone())
+            done += len(part)
+        return Running(self._numpy(torch.cat(losses)), self._numpy(torch.cat(correct)))
+
+    def warm_up(
+        self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
+    ) -> None:
+        """Compile, if the epoch is worth it, and do one update of each kind."""
+        self._compile_for(len(batches))
+        weights, state = self.weights, self.state
+        self.train_epoch(images, labels, [batches[0]] * UNROLLED + [batches[-1]])
+        self.weights, self.state = weights, state
+
+    def _compile_for(self, batches: int) -> None:
+        """Have the updates compiled once there is an epoch of so many that it is worth it."""
+        if self._note or self.formulas or batches < LONG:
+            return
+        self.tell({"event": "compiling", "words": COMPILING})
+        reason = why_not_compiled(self.device)
+        if reason:
+            self._note = f"not compiled: {reason}"
+            self.tell({"event": "compiling", "words": self._note})
+            return
+        self._note = "updates compiled by torch.compile"
+        torch.compiler.reset()  # it keeps eight variants of a function, of all networks together
+        mode = "reduce-overhead" if self.device == "cuda" else None  # CUDA graphs
+        self._compiled = torch.compile(self._several, fullgraph=True, dynamic=False, mode=mode)
+
+    @torch.no_grad()
+    def _several(self, weights, memory, images, labels, order, numbers) -> tuple:
+        """UNROLLED updates in place, to be compiled; the loss and the right answers of each."""
+
+        def objective(weights: Sequence[torch.Tensor], pixels, answers) -> tuple:
+            named = dict(zip(self.names, weights, strict=True))
+            logits = functional_call(self.model, named, (pixels,))
+            return self._objective(logits, answers, weights), logits
+
         losses, correct = [], []
-        rates = self.rates(len(batches), learning_rates).tolist()
-        for part, answers, rate in zip(images_of, labels_of, rates, strict=True):
-            logits, loss = self._update(part, answers, rate)
+        for batch, row in zip(order, numbers, strict=True):
+            pixels, answers = self._scale(images[batch]), labels[batch]
+            slope = grad_and_value(objective, has_aux=True)
+            gradients, (loss, logits) = slope(weights, pixels, answers)
+            for weight, gradient, slots in zip(weights, gradients, memory, strict=True):
+                move(self.recipe, weight, gradient, slots, row)
             losses.append(loss)
             correct.append((logits.argmax(1) == answers).sum())
-        return Running(self._numpy(torch.stack(losses)), self._numpy(torch.stack(correct)))
+        return torch.stack(losses), torch.stack(correct)
+
+    def _numbers(self, rates: np.ndarray) -> torch.Tensor:
+        """What changes from update to update (count, 3): `move` says for what.
+
+        Adam's rate is divided by c₁ and its √v by √c₂, c = 1 - βᵗ, in float64 as by `torch.optim`.
+        """
+        recipe, t = self.recipe, self.updates + np.arange(1, len(rates) + 1)
+        numbers = np.column_stack([rates, np.ones(len(rates)), 1 - rates * recipe.weight_decay])
+        if "m" in optimizer_slots(recipe):
+            numbers[:, 0] /= 1 - recipe.beta1**t
+            numbers[:, 1] /= np.sqrt(1 - recipe.beta2**t)
+        return self._tensor(numbers)
+
+    def _count(self, updates: int) -> None:
+        """Have so many more updates counted, by PyTorch too."""
+        self.updates += updates
+        for own in self.optimizer.state.values():
+            own["step"].fill_(self.updates)
 
     def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
         """The training set as tensors, moved once however often the same arrays come."""
         if self._resident[0] is not images or self._resident[1] is not labels:
-            self._resident = (
-                images,
-                labels,
-                (self._tensor(self.scaled(images)), self._tensor(labels)),
-            )
+            pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+            if pixels.is_floating_point():
+                pixels = pixels.to(self.dtype)
+            self._resident = (images, labels, (pixels, self._tensor(labels)))
         return self._resident[2]
 
     def graph(self, images: np.ndarray) -> list[Operation]:
@@ -246,6 +400,7 @@ class Idiomatic(Network):
     """PyTorch as its tutorials train: a DataLoader, and the optimizer as it comes."""
 
     idiom = "DataLoader"
+    warm_up = Backend.warm_up
     fused = None
     _kept: tuple = (None, None, None)
 

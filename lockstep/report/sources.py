@@ -125,11 +125,11 @@ def _plan(backend: str, recipe: Recipe) -> list[tuple[str, Path, tuple[str, ...]
             ]
         case _:
             names = ("Network.build", "Network._reset_optimizer", "Network._new_optimizer")
-            steps = ("Network._update", "Network.step")
+            steps = ("Network._objective", "Network._update")
             known = _functions(file)
             return [
                 (network, file, tuple(name for name in names if name in known)),
-                (through, file, next((step,) for step in steps if step in known)),
+                (through, file, tuple(s for s in steps if s in known) or ("Network.step",)),
             ]
 
 
