@@ -42,8 +42,8 @@ LONG = 400
 """Batches of an epoch from which on its updates are compiled: MNIST's has 469 of 128 images."""
 COMPILING = "compiling the updates, which takes fifteen seconds the first time and three later"
 UNROLLED = 2
-"""Updates in one compiled call. A call costs a fifth of an update of 32 images; with more of them
-to a call, compilation takes longer and the code is no faster (measured)."""
+"""Updates in one compiled call: an epoch in batches of 32 takes 0.52, 0.50 and 0.49 s with 2, 3 and
+4 of them (two cores), and each takes the compiler four seconds more."""
 
 
 @cache
@@ -292,18 +292,20 @@ class Network(Backend):
         while done < len(batches):
             part = order[done : done + UNROLLED]
             if self._compiled and len(part) == UNROLLED and len(part[0]) == len(part[-1]):
-                loss, right = self._compiled(
-                    *self._own, *data, part, numbers[done : done + UNROLLED]
-                )
-                self._count(UNROLLED)
+                found = self._compiled(*self._own, *data, part, numbers[done : done + UNROLLED])
+                if self.device == "cuda":  # a CUDA graph writes over its results
+                    found = [column.clone() for column in found]
+                self.updates += UNROLLED
             else:
                 part = part[:1]
+                self._let_count()
                 pixels, answers = self._scale(all_images[part[0]]), all_labels[part[0]]
                 logits, loss = self._update(pixels, answers, float(rates[done]))
-                right = (logits.argmax(1) == answers).sum()
-            losses.append(loss.reshape(-1).clone())  # a CUDA graph writes over its results
-            correct.append(right.reshape(-1).clone())
+                found = loss[None], (logits.argmax(1) == answers).sum()[None]
+            losses.append(found[0])
+            correct.append(found[1])
             done += len(part)
+        self._let_count()
         return Running(self._numpy(torch.cat(losses)), self._numpy(torch.cat(correct)))
 
     def warm_up(
@@ -362,9 +364,8 @@ class Network(Backend):
             numbers[:, 1] /= np.sqrt(1 - recipe.beta2**t)
         return self._tensor(numbers)
 
-    def _count(self, updates: int) -> None:
-        """Have so many more updates counted, by PyTorch too."""
-        self.updates += updates
+    def _let_count(self) -> None:
+        """Have `torch.optim` count the compiled updates too."""
         for own in self.optimizer.state.values():
             own["step"].fill_(self.updates)
 

@@ -75,11 +75,11 @@ def seconds(result: BackendResult, figure: str) -> str:
 
 
 def memory(result: BackendResult) -> str:
-    """`786 MiB, of which 219 at import`; the means over several seeds."""
+    """`487 MiB (220 at import)`; the means over several seeds."""
     peak, imported = (
         mean_and_deviation(result, key)[0] / 2**20 for key in ("peak_rss_bytes", "import_rss_bytes")
     )
-    return f"{peak:.0f} MiB, of which {imported:.0f} at import"
+    return f"{peak:.0f} MiB ({imported:.0f} at import)"
 
 
 def difference(result: BackendResult) -> str:
