@@ -68,8 +68,10 @@ def _train_and_show(options: Namespace, backends: tuple[str, ...], proof_steps: 
     if options.tensorboard and not find_spec("tensorboard"):
         add = backend.install_command(["tensorboard"])
         raise LockstepError(f"TensorBoard is not installed here; {add} adds it.")
-    idiomatic = _idiomatic(options, backends)
     plan = _recipe(options)
+    idiomatic = _idiomatic(options, backends)
+    if idiomatic and plan.average:
+        raise LockstepError("An idiom averages no weights; leave average out of the recipe.")
     name = _run_name(options, "")
     data = _data(options, plan)
     data = data if options.validation is None else data.validated(options.validation)
@@ -126,6 +128,7 @@ def _verify_frameworks(options: Namespace) -> int:
     from .report import text
 
     plan = _recipe(options, dtype="float64")  # where rounding leaves a bug no place to hide
+    _require_plain(plan, "verify")
     views = (one_of(verify.VIEWS, options.view, "view"),) if options.view else verify.VIEWS
     if options.tolerance is not None and not 0 <= options.tolerance < math.inf:
         raise LockstepError(f"--tolerance is {options.tolerance}; it must be 0 or more, finite.")
@@ -176,6 +179,7 @@ def explain(options: Namespace) -> int:
     from .report import text
 
     plan = _recipe(options, batch_size=128)
+    _require_plain(plan, "explain")
     if options.steps is not None and not 1 <= options.steps <= MOST_STEPS:
         raise LockstepError(f"--steps is {options.steps}; it must be 1 to {MOST_STEPS:,}.")
     for name in (options.left, options.right):
@@ -278,7 +282,7 @@ def _bench_race(options: Namespace, data: Dataset) -> tuple[dict, dict]:
     from .progress import counting
 
     rounds = _at_least_one("rounds", options.rounds, 5)
-    sizes = recipe.parse_sizes(options.batch_sizes or "32,128")
+    sizes = tuple(dict.fromkeys(recipe.parse_sizes(options.batch_sizes or "32,128")))
     for size in sizes:
         _at_least_one("batch-sizes", size, size)
     names, about = race.choose(options.file, options.only)
@@ -324,7 +328,7 @@ def _bench_target(options: Namespace, data: Dataset) -> tuple[dict, dict]:
 
 def _named_like(only: str | None) -> tuple[str, ...]:
     """The installed backends, or those named."""
-    chosen = tuple(only.split(",")) if only else backend.installed()
+    chosen = tuple(dict.fromkeys(only.split(","))) if only else backend.installed()
     for name in chosen:
         backend.require(name)
     return chosen
@@ -382,6 +386,15 @@ def _recipe(options: Namespace, **defaults) -> Recipe:
         if value is not None:
             settings[flag] = recipe.parse_sizes(value) if flag == "hidden" else value
     return recipe.from_dict(settings, options.recipe or "the recipe")
+
+
+def _require_plain(plan: Recipe, command: str) -> None:
+    """Raise if the recipe asks for what only `train` and `compare` do around the updates."""
+    if plan.distorts or plan.average:
+        raise LockstepError(
+            f"`{command}` takes the images and weights as they are; leave rotation, scaling, "
+            "shear, shift, elastic and average out of the recipe."
+        )
 
 
 def _run_name(options: Namespace, default: str) -> str:

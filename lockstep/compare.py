@@ -316,7 +316,7 @@ def _reference(
         return results.load_weights(scratch / f"{REFERENCE}.safetensors")[0]
     network = Network(dataclasses.replace(recipe, dialect=dialect), recipe.initial_weights())
     order, rates = train.plan(recipe, len(data.train.labels), epoch=1)
-    images = train.epoch_images(network, data, epoch=1)
+    images = train.distort(network, data.train.images, epoch=1)
     network.train_epoch(images, data.train.labels, order, rates)
     return network.weights
 

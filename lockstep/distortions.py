@@ -18,6 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from .errors import LockstepError
 from .recipe import Recipe
 
 AT_ONCE = 1_000
@@ -35,8 +36,10 @@ def distorted(recipe: Recipe, images: np.ndarray, epoch: int, resample: Resample
     Each image's distortion depends on the recipe's seed, the epoch and its place alone, so that
     every backend sees the same.
     """
-    rng = np.random.default_rng([recipe.seed, epoch, 1])  # another stream than the batches'
     side = math.isqrt(images.shape[1])
+    if images.dtype != np.uint8 or side**2 != images.shape[1]:
+        raise LockstepError(f"Only square uint8 images can be distorted, not {images.shape[1:]}.")
+    rng = np.random.default_rng([recipe.seed, epoch, 1])  # another stream than the batches'
     parts = [images[start : start + AT_ONCE] for start in range(0, len(images), AT_ONCE)]
     return np.concatenate([resample(p, displacements(recipe, len(p), side, rng)) for p in parts])
 

@@ -76,18 +76,17 @@ class Recipe:
     batch_size: int = 32
     epochs: int = 5
     rotation: float = 0.0
-    """Each epoch shows each image rotated by an angle up to so many degrees, either way
-    (`distortions`, as the next five);"""
+    """The largest angle, in degrees, by which an epoch rotates an image (`distortions`)."""
     scaling: float = 0.0
-    """each side stretched or shrunk by up to this share;"""
+    """The largest share by which it stretches or shrinks each side."""
     shear: float = 0.0
-    """slanted: a row moves by up to this share of its height above the middle;"""
+    """The largest share of its height above the middle by which a row moves sideways."""
     shift: float = 0.0
-    """moved by up to so many pixels along each axis;"""
+    """The largest number of pixels by which the image moves along each axis."""
     elastic: float = 0.0
-    """and each pixel pushed along a smooth random field of this standard deviation, in pixels,"""
+    """Standard deviation, in pixels, of the smooth random field along which pixels are pushed."""
     elastic_smoothness: float = 4.0
-    """which is noise smoothed with a Gaussian of this σ, in pixels."""
+    """σ, in pixels, of the Gaussian that has smoothed that field."""
     average: float = 0.0
     """The network that comes out is the mean of those of this last share of training."""
     seed: int = 0
@@ -116,9 +115,11 @@ class Recipe:
         _require("seed", self.seed, whole=True, least=0)
         for name in ("learning_rate", "epsilon"):
             _require(name, getattr(self, name), above=0)
-        _require("elastic_smoothness", self.elastic_smoothness, above=0)
-        for name in ("weight_decay", "l2", "shear", "shift", "elastic"):
+        for name in ("weight_decay", "l2"):
             _require(name, getattr(self, name), least=0)
+        for name in ("shear", "shift", "elastic"):
+            _require(name, getattr(self, name), least=0, below=100)
+        _require("elastic_smoothness", self.elastic_smoothness, least=0.1, below=100)
         _require("rotation", self.rotation, least=0, below=180)
         _require("average", self.average, least=0, below=1)
         for name in ("momentum", "rho", "beta1", "beta2", "scaling"):
@@ -220,7 +221,7 @@ def from_dict(values: dict, source: str = "the recipe") -> Recipe:
 def read_toml(name: str | Path) -> dict:
     """The settings of a recipe file, or of a named one; every key is a field of Recipe."""
     path = Path(name)
-    if path.name == str(name) and not path.suffix:
+    if path.name == str(name) and not path.suffix and not path.exists():
         known = named_recipes()
         path = known[one_of(known, str(name), "recipe named")]
     try:
@@ -237,8 +238,9 @@ def read_toml(name: str | Path) -> dict:
 def named_recipes() -> dict[str, Path]:
     """The recipes that come with Lockstep: beside the package in a clone, in it in a wheel."""
     package = Path(__file__).parent
-    folders = (package.parent / "recipes", package / "recipes")
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+    in_wheel = package / "recipes"
+    folder = in_wheel if in_wheel.is_dir() else package.parent / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:

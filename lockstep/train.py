@@ -111,6 +111,7 @@ def train(
     with compiling():
         network.warm_up(*data.train, plan(recipe, len(data.train.labels), epoch=1)[0])
         network.forward(data.test.images[:1])
+        distort(network, data.train.images[:1], epoch=1)
 
     history: list[Any] = []
     order_hash, average = batches.OrderHash(), Average(recipe)
@@ -119,9 +120,10 @@ def train(
         order_hash.add(order)
         before = training.seconds
         with training():
-            shown = Split(epoch_images(network, data, epoch), data.train.labels)
-        portions = _train_epoch(network, shown, order, rates, epoch, training, average, tell)
-        running, updates = portions
+            shown = Split(distort(network, data.train.images, epoch), data.train.labels)
+        running, updates = _train_epoch(
+            network, shown, order, rates, epoch, training, average, tell
+        )
         with evaluating(), average.standing_in(network):
             train_score = metrics.evaluate(logits(network, data.train.images), data.train.labels)
             test_logits = logits(network, data.test.images)
@@ -139,43 +141,59 @@ def train(
     if average.count:
         network.weights = average.mean
 
-    matrix = metrics.confusion_matrix(test_logits, data.test.labels, recipe.classes)
+    hashes = initial_sha256, order_hash.hexdigest()
+    result = _result(network, data, history, test_logits, hashes)
+    result["compile_seconds"] = result["startup_seconds"] = compiling.seconds
+    result["train_seconds"], result["evaluate_seconds"] = training.seconds, evaluating.seconds
+    return Trained(result, first_epoch_weights, test_logits)
+
+
+def _result(
+    network: Backend,
+    data: Dataset,
+    history: list[Any],
+    test_logits: np.ndarray,
+    hashes: tuple[str, str],
+) -> BackendResult:
+    """What is known of a training at its end, but for the seconds. Hashes: weights, order."""
+    matrix = metrics.confusion_matrix(test_logits, data.test.labels, network.recipe.classes)
     precision, recall = metrics.precision_recall(matrix)
+    last = history[-1]
     result: BackendResult = {
         "version": network.version(),
         "device": network.device,
         "dialect": network.dialect,
-        "seed": recipe.seed,
+        "seed": network.recipe.seed,
         "history": history,
-        "train_loss": train_score.loss,
-        "train_accuracy": train_score.accuracy,
-        "test_loss": test_score.loss,
-        "test_accuracy": test_score.accuracy,
+        "train_loss": last["train_loss"],
+        "train_accuracy": last["train_accuracy"],
+        "test_loss": last["test_loss"],
+        "test_accuracy": last["test_accuracy"],
         "confusion_matrix": matrix.tolist(),
         "precision": precision.tolist(),
         "recall": recall.tolist(),
         "import_seconds": 0.0,
-        "compile_seconds": compiling.seconds,
-        "startup_seconds": compiling.seconds,
-        "train_seconds": training.seconds,
-        "evaluate_seconds": evaluating.seconds,
+        "compile_seconds": 0.0,
+        "startup_seconds": 0.0,
+        "train_seconds": 0.0,
+        "evaluate_seconds": 0.0,
         "import_rss_bytes": 0,
         "peak_rss_bytes": peak_rss_bytes(),
-        "initial_weights_sha256": initial_sha256,
-        "batch_order_sha256": order_hash.hexdigest(),
+        "initial_weights_sha256": hashes[0],
+        "batch_order_sha256": hashes[1],
     }
     if network.notes:
         result["notes"] = network.notes
     if network.idiom:
         result["idiom"] = network.idiom
-    return Trained(result, first_epoch_weights, test_logits)
+    return result
 
 
-def epoch_images(network: Backend, data: Dataset, epoch: int) -> np.ndarray:
-    """The training images as this epoch (from 1) shows them."""
+def distort(network: Backend, images: np.ndarray, epoch: int) -> np.ndarray:
+    """The training images as an epoch (from 1) of the network's recipe shows them."""
     if not network.recipe.distorts:
-        return data.train.images
-    return distortions.distorted(network.recipe, data.train.images, epoch, network.resample)
+        return images
+    return distortions.distorted(network.recipe, images, epoch, network.resample)
 
 
 class Average:

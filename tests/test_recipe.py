@@ -31,7 +31,8 @@ from lockstep.recipe import Recipe
         ({"learnin_rate": 0.1}, "did you mean 'learning_rate'"),
         ({"rotation": 180}, "below 180"),
         ({"elastic": -1}, "elastic is -1"),
-        ({"elastic_smoothness": 0}, "above 0"),
+        ({"shift": 1e39}, "below 100"),
+        ({"elastic_smoothness": 0}, "at least 0.1"),
         ({"average": 1}, "below 1"),
     ],
 )

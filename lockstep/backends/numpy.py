@@ -29,7 +29,6 @@ class Network(Backend):
         self.network = neural_networks.Network(
             recipe.sizes, recipe.activation, recipe.l2, recipe.dtype
         )
-        self._scaled: tuple = (None, None)
         self._reset_optimizer()
 
     def _reset_optimizer(self) -> None:
@@ -77,17 +76,11 @@ class Network(Backend):
         batches: Sequence[np.ndarray],
         learning_rates: np.ndarray | None = None,
     ) -> Running:
-        rates, images = self.rates(len(batches), learning_rates), self._resident(images)
+        rates = self.rates(len(batches), learning_rates)
         losses, correct = np.empty(len(batches)), np.empty(len(batches), np.int64)
         for i, batch in enumerate(batches):
             self.optimizer.learning_rate = float(rates[i])
             y = labels[batch]
-            logits, losses[i] = self.network.step(images[batch], y, self.optimizer)
+            logits, losses[i] = self.network.step(self.scaled(images[batch]), y, self.optimizer)
             correct[i] = np.count_nonzero(logits.argmax(axis=1) == y)
         return Running(losses, correct)
-
-    def _resident(self, images: np.ndarray) -> np.ndarray:
-        """The images scaled, once however often the same array comes."""
-        if self._scaled[0] is not images:
-            self._scaled = (images, self.scaled(images))
-        return self._scaled[1]

@@ -308,6 +308,7 @@ class Idiomatic(Network):
     """Keras as its tutorials train: `compile`, then `fit`."""
 
     idiom = "fit"
+    _scaled: tuple = (None, None)
     warm_up = Backend.warm_up
 
     def build(self) -> None:
@@ -333,7 +334,7 @@ class Idiomatic(Network):
         keras.config.set_floatx(self.recipe.dtype)  # that of the means
         with self._placed():
             self.model.fit(
-                self.scaled(images[order]), labels[order], batch_size=len(batches[0]),
+                self._kept(images)[order], labels[order], batch_size=len(batches[0]),
                 shuffle=False, callbacks=[diary], verbose=0,
             )  # fmt: skip
         sizes = np.array([len(batch) for batch in batches])
@@ -341,6 +342,12 @@ class Idiomatic(Network):
         losses, correct = np.diff(means.T * sizes.cumsum(), prepend=0.0)
         losses = (losses / sizes).astype(self.recipe.dtype)
         return Running(losses, np.rint(correct).astype(np.int64))
+
+    def _kept(self, images: np.ndarray) -> np.ndarray:
+        """The images scaled, once however often the same array comes."""
+        if self._scaled[0] is not images:
+            self._scaled = (images, self.scaled(images))
+        return self._scaled[1]
 
     def _penalty(self, kernel):
         """`keras.regularizers.L2(l2 / 2)`, which would round that number to float32."""

@@ -80,6 +80,10 @@ def field(file: str | None) -> Field:
     everybody = {**OWN, **contenders}
     reference = getattr(theirs, "REFERENCE", "lockstep numpy")
     bars = getattr(theirs, "BARS", {})
+    for pair, at in bars.items():
+        sizes = [*at, *at.values()] if isinstance(at, dict) else [None]
+        if len(pair) != 2 or not all(isinstance(size, int | float) for size in sizes):
+            raise LockstepError(f"{file} has BARS that are no {{(name, against): {{32: 2.0}}}}.")
     for name in (reference, *(name for pair in bars for name in pair)):
         if name not in everybody:
             raise LockstepError(f"{file} compares with {name!r}, which is no contender.")

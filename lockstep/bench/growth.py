@@ -40,8 +40,6 @@ PRODUCTS, TRAFFIC = "floor: matrix products", "floor: Adam's memory traffic"
 BASE = {"hidden": (128,), "batch_size": 128, "images": None, "cores": 2}
 """Without a number of images, as many batches as SECONDS take."""
 SECONDS, ROUNDS = 0.3, 3
-WHOLE_EPOCH = 469
-"""Batches that a backend is told to expect, though a turn may have fewer: as MNIST has of 128."""
 
 
 def build(
@@ -61,15 +59,19 @@ def build(
 
 
 def _updates(data: Dataset, who: str, recipe: Recipe) -> Callable[[int], None]:
-    """Trains so many batches; of more than the images give, they come again."""
+    """Trains so many batches; of more than the images give, they come again.
+
+    The backend is told to expect whole epochs, for which PyTorch compiles.
+    """
     from .. import backend
 
     network: Any = backend.load(who)(recipe, recipe.initial_weights(), "cpu")
     rng, size = np.random.default_rng(0), recipe.batch_size
-    network.warm_up(*data.train, [np.arange(size)] * WHOLE_EPOCH)
+    images = len(data.train.labels)
+    network.warm_up(*data.train, [np.arange(size) % images] * -(-images // size))
 
     def run(updates: int) -> None:
-        order = rng.permutation(updates * size) % len(data.train.labels)
+        order = rng.permutation(updates * size) % images
         network.train_epoch(*data.train, list(order.reshape(updates, size)))
 
     return run

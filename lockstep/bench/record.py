@@ -50,15 +50,16 @@ def begin(kind: str, name: str, command: str, data: Dataset) -> dict[str, Any]:
 
 
 def keep(record: dict, out: Path) -> Path:
-    """Write the run: the JSON, its tables in Markdown, its figure. Returns the folder."""
+    """Write what was measured, then its tables and its figure. Returns the run's folder."""
     from ..report import bench, figures
 
     record["load"]["after"] = _load()
     with results.new_run(out, record["name"]) as folder:
         results.write_json(folder / "bench.json", record)
-        results.write_whole(folder / "bench.md", bench.markdown(record))
-        figures.save(bench.figure(record), folder / "figures" / record["kind"])
-    return out / record["name"]
+    run = out / record["name"]
+    results.write_whole(run / "bench.md", bench.markdown(record))
+    figures.save(bench.figure(record), run / "figures" / record["kind"])
+    return run
 
 
 def load(path: Path) -> dict[str, Any]:
