@@ -234,12 +234,14 @@ def test_whoever_ends_a_race_leaves_no_process_behind(tmp_path, sent, code):
         (["--with", "empty.py"], "no CONTENDERS"),
         (["--with", "wrong.py"], "SyntaxError"),
         (["--with", "leaves.py"], "exit code 0"),
+        (["--with", "bars.py"], "BARS that are no"),
     ],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path, arguments, words):
     (tmp_path / "empty.py").touch()
     (tmp_path / "wrong.py").write_text("this is no Python")
     (tmp_path / "leaves.py").write_text("raise SystemExit(0)")
+    (tmp_path / "bars.py").write_text('CONTENDERS = {"a": print}\nBARS = {("a", "a"): 2.0}\n')
     done = lockstep("bench", "--dataset", "digits", *arguments, cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert done.returncode == 2 and words in done.stderr, done.stderr
     assert done.stderr.startswith("lockstep: ") and done.stderr.count("\n") == 1

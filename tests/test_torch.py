@@ -73,9 +73,9 @@ def test_they_are_once_they_are_compiled(torch_backend, digits):
     assert max(differences(network, digits, recipe)) < TOLERANCE
 
 
-def test_short_epochs_are_not_compiled(torch_backend, monkeypatch, digits):
+def test_short_trainings_are_not_compiled(torch_backend, monkeypatch, digits):
     monkeypatch.setattr(torch_backend, "LONG", 11)
-    recipe = Recipe(hidden=(16,))
+    recipe = Recipe(hidden=(16,), epochs=1)
     network = torch_backend.Network(recipe, recipe.initial_weights(), "cpu")
     images, labels = digits.train.images[:COUNT], digits.train.labels[:COUNT]
     network.train_epoch(images, labels, batches.epoch_batches(COUNT, 32, 0, 1))

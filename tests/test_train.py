@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import largest
+from conftest import installed, largest
 
-from lockstep import distortions, train
+from lockstep import compare, distortions, train
 from lockstep.backends.numpy import Network
 from lockstep.datasets import scale
 from lockstep.errors import LockstepError
@@ -64,6 +64,17 @@ def test_each_epoch_is_shown_its_own_distorted_images(digits):
         images = distortions.distorted(recipe, digits.train.images, epoch, distortions.resample)
         assert np.array_equal(seen, images)
     assert np.array_equal(trained(RECIPE, digits)[0].shown[-1], digits.train.images)
+
+
+def test_numba_is_shown_the_same_and_averages_the_same(digits, tmp_path):
+    """Two processes: every first epoch's weight alike to rounding, and the averages' accuracy."""
+    recipe = dataclasses.replace(RECIPE, rotation=10, shear=0.1, elastic=1.0, average=0.5)
+    backends = ("numpy", installed("numba"))
+    done = compare.compare(recipe, backends, digits.validated(100), tmp_path, "run").results
+    assert done["backends"]["numba"]["weights_difference"] < 1e-12
+    losses = [result["test_loss"] for result in done["backends"].values()]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-10)
+    assert done["dataset"]["test"] == 100 and "as test set" in done["dataset"]["title"]
 
 
 def test_a_validation_set_is_the_end_of_the_training_set_and_nothing_of_the_test_set(digits):
