@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from .style import AMBER, BLUE, FAINT, GREEN, INK, PAPER, PINK, QUIET, VERMILION, headline, styled
 
@@ -29,7 +29,7 @@ OTHER: dict[str, Any] = {"color": PINK, "marker": "P"}
 
 @styled
 def race(record: Mapping) -> Figure:
-    """Seconds of an epoch, the quickest first: a bar ends at the median, a dot is a round."""
+    """Seconds of an epoch, the quickest first: the mark is the median, a dot is a round."""
     sizes = record["settings"]["batch_sizes"]
     rows = {(row["contender"], row["batch_size"]): row for row in record["rows"]}
     quickest = sorted(rows, key=lambda at: (sizes.index(at[1]), rows[at]["median"]))
@@ -37,15 +37,17 @@ def race(record: Mapping) -> Figure:
     height = 1.5 + 0.29 * len(names)
     figure = Figure(figsize=(2.4 + 3.9 * len(sizes), height), layout="constrained")
     panels = figure.subplots(1, len(sizes), sharey=True, sharex=True, squeeze=False)[0]
+    least = min(row["low"] for row in rows.values()) / 1.5
     most = max(row["high"] for row in rows.values())
     for axes, size in zip(panels, sizes, strict=True):
         for place, name in enumerate(names):
             if (name, size) in rows:
-                _lane(axes, place, rows[name, size])
+                _lane(axes, place, least, rows[name, size])
         axes.set_title(f"batch {size}")
-        axes.set_xlim(0, 1.25 * most)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.set_xlabel("seconds for an epoch")
+        axes.set_xscale("log")
+        axes.set_xlim(least, 3 * most)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel("seconds for an epoch (each step ten times the one before)")
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
@@ -53,18 +55,18 @@ def race(record: Mapping) -> Figure:
     headline(figure, f"One epoch of {record['dataset']['title']}: 784-128-10, ReLU, Adam")
     _caption(
         figure,
-        "The shorter, the faster: a dot is a round, a bar ends at their median. Blue: this "
+        "The further left, the faster: a dot is a round, the mark is their median. Blue: this "
         "project. Orange: what one would use instead. Grey: floors, which learn nothing: the "
         "matrix products of an epoch alone, and the memory that Adam passes over.",
     )
     return figure
 
 
-def _lane(axes: Axes, place: int, row: Mapping) -> None:
-    """One contender's bar, its rounds, and its median in figures."""
+def _lane(axes: Axes, place: int, least: float, row: Mapping) -> None:
+    """One contender's lane, its rounds, and its median in figures."""
     name = row["contender"]
     colour = BLUE if name.startswith(OWN) else FAINT if name.startswith(FLOOR) else VERMILION
-    axes.barh(place, row["median"], height=0.6, color=colour, alpha=0.4)
+    axes.hlines(place, least, row["median"], color=colour, linewidth=9, alpha=0.4)
     axes.plot([row["median"]] * 2, [place - 0.38, place + 0.38], color=INK, linewidth=1.6)
     rounds = [turn["seconds"] for turn in row["turns"] if turn["counts"]]
     axes.plot(rounds, [place] * len(rounds), "o", color=INK, markersize=2.8, alpha=0.7)
@@ -115,8 +117,8 @@ def growth(record: Mapping) -> Figure:
         figure,
         "One thing grows, the rest is 784-128-10, batch 128, two cores; medians of "
         f"{record['settings']['rounds']} rounds. The floor is the matrix products of an update and "
-        "the memory that Adam passes over, both measured beside the rest. numba may lie below it "
-        "on narrow networks: it leaves out the pixels that are 0.",
+        "the memory that Adam passes over, both measured beside the rest. numba may lie below "
+        "it, because it leaves out the pixels that are 0.",
     )
     return figure
 
