@@ -159,7 +159,9 @@ def test_an_idiom_of_several_seeds_is_kept_whole_or_not_at_all(
 
     def run(job, tell):
         kind = backend.load(job["backend"], job["idiomatic"])
-        result = train.work({"import_seconds": 0.0, **job}, kind, digits, tell)
+        result = train.work(
+            {"import_seconds": 0.0, "import_rss_bytes": 0, **job}, kind, digits, tell
+        )
         if job["idiomatic"] and job["recipe"]["seed"] == failing:
             raise worker.WorkerFailed("it broke")
         return result

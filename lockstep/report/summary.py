@@ -40,7 +40,7 @@ FIGURES = {
 def overview(results: Results) -> Table:
     """One row for each training: what the terminal, the page and Markdown show first."""
     heads = ("backend", "test accuracy", "training accuracy", "training", "start-up",
-             "peak memory", "weights from NumPy's")  # fmt: skip
+             "peak memory (at import)", "weights from NumPy's")  # fmt: skip
     rows = [
         (
             f"{name} ({result['device']})",
@@ -75,11 +75,11 @@ def seconds(result: BackendResult, figure: str) -> str:
 
 
 def memory(result: BackendResult) -> str:
-    """`487 MiB (220 at import)`; the means over several seeds."""
+    """`487 MiB (220)`, the peak and what the import took of it; the means over several seeds."""
     peak, imported = (
         mean_and_deviation(result, key)[0] / 2**20 for key in ("peak_rss_bytes", "import_rss_bytes")
     )
-    return f"{peak:.0f} MiB ({imported:.0f} at import)"
+    return f"{peak:.0f} MiB ({imported:.0f})"
 
 
 def difference(result: BackendResult) -> str:

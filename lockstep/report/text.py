@@ -47,7 +47,7 @@ def print_comparison(results: Results) -> None:
     found = overview(results)
     table = Table(title=f"{escape(results['dataset']['title'])}", title_justify="left")
     for i, head in enumerate(found.heads):
-        table.add_column(head, justify="left" if i == 0 else "right")
+        table.add_column(head, justify="left" if i == 0 else "right", no_wrap=i == 0)
     for row in found.cells:
         table.add_row(*map(escape, row))
     console = _console()
