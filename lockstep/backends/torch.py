@@ -44,8 +44,8 @@ COMPILING = (
     "compiling the updates, which takes half a minute the first time and three seconds later"
 )
 UNROLLED = 2
-"""Updates in one compiled call: an epoch in batches of 32 takes 0.52, 0.50 and 0.49 s with 2, 3 and
-4 of them (two cores), and each takes the compiler four seconds more."""
+"""Updates in one compiled call: more of them are a few per cent faster at best, and each takes the
+compiler some seconds more."""
 
 
 @cache
@@ -58,7 +58,10 @@ def why_not_compiled(device: str) -> str:
         return "its compiler for Metal is experimental"
     try:
         torch.compile(torch.add)(torch.ones(2, device=device), 1)
-    except RuntimeError as error:  # the kinds are many: no compiler, no headers, no place to write
+    except (
+        RuntimeError,
+        OSError,
+    ) as error:  # the kinds are many: no compiler, no headers, no place to write
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return f"torch.compile fails here: {lines[0] if lines else type(error).__name__}"
     return ""
