@@ -90,9 +90,14 @@ def softmax(Z: Array) -> Array:
     return P
 
 
+def cross_entropies(Z: Array, y: Array) -> Array:
+    """-log P[label] of each example (N,), in nats; logits Z (N, classes), labels y (N,)."""
+    return -log_softmax(Z)[np.arange(len(y)), y]
+
+
 def cross_entropy(Z: Array, y: Array) -> float:
-    """Mean of -log P[label] over the batch, in nats; logits Z (N, classes), labels y (N,)."""
-    return float(-log_softmax(Z)[np.arange(len(y)), y].mean())
+    """Mean of `cross_entropies` over the batch."""
+    return float(cross_entropies(Z, y).mean())
 
 
 def cross_entropy_derivative(Z: Array, y: Array) -> Array:
@@ -101,8 +106,9 @@ def cross_entropy_derivative(Z: Array, y: Array) -> Array:
     Softmax and logarithm cancel to this difference (Bishop, PRML, equation 4.109). The 1/N is the
     mean over the batch: without it every gradient below is N times too large.
     """
+    Y = y[:, np.newaxis] == np.arange(Z.shape[1])  # one-hot: true where the label is
     dZ = softmax(Z)
-    dZ[np.arange(len(y)), y] -= 1
+    dZ -= Y
     dZ /= len(y)
     return dZ
 
@@ -142,6 +148,14 @@ INITIALIZATIONS: dict[str, Callable[..., tuple[Array, Array]]] = {
 # --- The network ----------------------------------------------------------------------------------
 
 
+def aligned_zeros(count: int, dtype: str | np.dtype) -> Array:
+    """Zeros (count,) that begin at a cache line; numbers that straddle two take longer to load."""
+    size, line = np.dtype(dtype).itemsize, 64
+    memory = np.zeros(count * size + line, np.uint8)
+    start = -memory.ctypes.data % line
+    return memory[start : start + count * size].view(dtype)
+
+
 class Network:
     """Dense layers of the given sizes, e.g. (784, 128, 10); the activation between, logits out.
 
@@ -161,8 +175,8 @@ class Network:
         self.sizes = tuple(sizes)
         self.g, self.g_derivative = ACTIVATIONS[activation]
         self.l2 = l2
-        self.theta = np.zeros(sum((i + 1) * o for i, o in pairwise(self.sizes)), dtype)
-        self.gradient = np.zeros_like(self.theta)
+        count = sum((i + 1) * o for i, o in pairwise(self.sizes))
+        self.theta, self.gradient = aligned_zeros(count, dtype), aligned_zeros(count, dtype)
         self.W, self.b = self.views(self.theta)
         self.dW, self.db = self.views(self.gradient)
 
@@ -195,8 +209,11 @@ class Network:
 
     def loss(self, Z: Array, y: Array) -> float:
         """What training minimises: cross-entropy of the logits, plus l2/2 · sum of W² if asked."""
-        penalty = self.l2 / 2 * sum(float(np.vdot(W, W)) for W in self.W) if self.l2 else 0.0
-        return cross_entropy(Z, y) + penalty
+        return cross_entropy(Z, y) + self.penalty()
+
+    def penalty(self) -> float:
+        """l2/2 · sum of W²; biases are free."""
+        return self.l2 / 2 * sum(float(np.vdot(W, W)) for W in self.W) if self.l2 else 0.0
 
     def backward(self, Z: Array, y: Array) -> Array:
         """Fill dW and db with the loss's derivatives, from the last layer to the first.
@@ -208,7 +225,7 @@ class Network:
         for layer in reversed(range(len(self.W))):
             A = self.A[layer]  # what this layer took in: (N, in)
             np.matmul(A.T, dZ, out=self.dW[layer])  # (in, N)·(N, out) → (in, out)
-            np.sum(dZ, axis=0, out=self.db[layer])
+            dZ.sum(axis=0, out=self.db[layer])
             if self.l2:
                 self.dW[layer] += self.l2 * self.W[layer]
             if layer > 0:  # nobody asks for the derivative by the pixels
@@ -217,10 +234,13 @@ class Network:
         return self.gradient
 
     def step(self, X: Array, y: Array, optimizer: Optimizer) -> tuple[Array, float]:
-        """One update: forward, loss, backward, move. Returns the logits and loss before it."""
+        """One update: forward, backward, move. Returns the logits and the loss before it.
+
+        The loss is for whoever watches: what moves the weights is its derivative alone.
+        """
         Z = self.forward(X)
-        loss = self.loss(Z, self._checked_labels(y, len(Z)))
         self.backward(Z, y)
+        loss = self.loss(Z, y)
         optimizer.update(self)
         return Z, loss
 
@@ -230,13 +250,14 @@ class Network:
             raise ValueError(f"X has shape {X.shape}; the first layer takes (N, {self.sizes[0]}).")
         if len(X) == 0:
             raise ValueError("X is an empty batch: there is no mean loss over no examples.")
-        if not np.isfinite(X.sum()):  # one pass, and NaN or infinity survives a sum
+        # NaN and infinity survive a sum of squares, which is quick; but large numbers overflow it.
+        if not np.isfinite(np.vdot(X, X)) and not np.isfinite(X).all():
             raise ValueError("X holds NaN or infinity; clean the inputs before training.")
         return X
 
     def _checked_labels(self, y: Array, n: int) -> Array:
         y = np.asarray(y)
-        if y.shape != (n,) or not np.issubdtype(y.dtype, np.integer):
+        if y.shape != (n,) or y.dtype.kind not in "iu":
             raise ValueError(f"y is {y.dtype} of shape {y.shape}; it must be integers ({n},).")
         if y.min() < 0 or y.max() >= self.sizes[-1]:
             bad = y[(y < 0) | (y >= self.sizes[-1])][0]
@@ -251,26 +272,37 @@ class Optimizer:
     """Gradient descent: θ ← θ - lr·g. The others refine this one line.
 
     `memory` holds what an optimizer remembers between updates, each array shaped as theta, and
-    `t` counts the updates done.
+    `t` counts the updates done. The formulas treat every weight alike, whatever layer it is in,
+    so they go over theta a block at a time: what is small enough stays in the processor's cache.
     """
+
+    SLOTS: tuple[str, ...] = ()
+    """The names in `memory`."""
+    BLOCK = 1 << 17
+    """Weights in a block."""
 
     def __init__(self, learning_rate: float = 0.1) -> None:
         self.learning_rate = learning_rate
         self.memory: dict[str, Array] = {}
         self.t = 0
 
-    def remember(self, name: str, network: Network) -> Array:
-        """The array kept under this name: zeros before the first update."""
-        if name not in self.memory:
-            self.memory[name] = np.zeros_like(network.theta)
-        return self.memory[name]
+    def prepare(self, network: Network) -> None:
+        """Make the memory that `network` needs: zeros before the first update."""
+        for name in self.SLOTS:
+            if name not in self.memory:
+                self.memory[name] = aligned_zeros(network.theta.size, network.theta.dtype)
 
     def update(self, network: Network) -> None:
         """Move the weights once, in place."""
+        self.prepare(network)
         self.t += 1
-        self.move(network.theta, network.gradient, network)
+        for start in range(0, network.theta.size, self.BLOCK):
+            block = slice(start, start + self.BLOCK)
+            memory = [self.memory[name][block] for name in self.SLOTS]
+            self.move(network.theta[block], network.gradient[block], memory)
 
-    def move(self, theta: Array, g: Array, network: Network) -> None:
+    def move(self, theta: Array, g: Array, memory: list[Array]) -> None:
+        """Move these weights (n,) by their derivatives g and what is remembered of them."""
         theta -= self.learning_rate * g
 
 
@@ -284,6 +316,8 @@ class Momentum(Optimizer):
     dialects walk the same path while lr is constant; when it is cut, Keras' ball keeps its speed.
     """
 
+    SLOTS = ("velocity",)
+
     def __init__(
         self,
         learning_rate: float = 0.01,
@@ -296,8 +330,8 @@ class Momentum(Optimizer):
         self.nesterov = nesterov
         self.dialect = dialect
 
-    def move(self, theta: Array, g: Array, network: Network) -> None:
-        v = self.remember("velocity", network)
+    def move(self, theta: Array, g: Array, memory: list[Array]) -> None:
+        (v,) = memory
         v *= self.momentum
         if self.dialect == "torch":
             v += g
@@ -315,6 +349,8 @@ class RMSprop(Optimizer):
     "keras"    θ ← θ - lr·g / √(v + ε)      ε under the root weighs far more where v is small
     """
 
+    SLOTS = ("v",)
+
     def __init__(
         self,
         learning_rate: float = 1e-3,
@@ -325,8 +361,8 @@ class RMSprop(Optimizer):
         super().__init__(learning_rate)
         self.rho, self.epsilon, self.dialect = rho, epsilon, dialect
 
-    def move(self, theta: Array, g: Array, network: Network) -> None:
-        v = self.remember("v", network)
+    def move(self, theta: Array, g: Array, memory: list[Array]) -> None:
+        (v,) = memory
         v *= self.rho
         v += (1 - self.rho) * (g * g)
         if self.dialect == "torch":
@@ -351,6 +387,8 @@ class Adam(Optimizer):
     lr·weight_decay before the move, untouched by m and v.
     """
 
+    SLOTS = ("m", "v")
+
     def __init__(
         self,
         learning_rate: float = 1e-3,
@@ -369,16 +407,19 @@ class Adam(Optimizer):
             self.correction1, self.correction2 = as_in_tensorflow(beta1), as_in_tensorflow(beta2)
             self.weight_decay = as_in_tensorflow(weight_decay)
 
-    def move(self, theta: Array, g: Array, network: Network) -> None:
-        m, v = self.remember("m", network), self.remember("v", network)
+    def update(self, network: Network) -> None:
+        if self.weight_decay:
+            for W in network.W:
+                W *= 1 - self.learning_rate * self.weight_decay
+        super().update(network)
+
+    def move(self, theta: Array, g: Array, memory: list[Array]) -> None:
+        m, v = memory
         c1, c2 = 1 - self.correction1**self.t, 1 - self.correction2**self.t
         # Both dialects as one formula: √c₂ is taken out of the fraction, and ε follows or stays.
         rate = self.learning_rate * math.sqrt(c2) / c1
         epsilon = self.epsilon * math.sqrt(c2) if self.dialect == "torch" else self.epsilon
 
-        if self.weight_decay:
-            for W in network.W:
-                W *= 1 - self.learning_rate * self.weight_decay
         # In place, in one scratch array: new arrays for every product would cost a third more.
         scratch = g - m
         scratch *= 1 - self.beta1

@@ -308,11 +308,7 @@ class Backend(ABC):
 
 def optimizer_slots(recipe: Recipe) -> tuple[str, ...]:
     """What the recipe's optimizer remembers for each weight, as the contract names it."""
-    if recipe.optimizer == "sgd":
-        return ()
-    if recipe.optimizer in ("momentum", "nesterov"):
-        return ("velocity",)
-    return {"rmsprop": ("v",), "adam": ("m", "v"), "adamw": ("m", "v")}[recipe.optimizer]
+    return neural_networks.OPTIMIZERS[recipe.optimizer]().SLOTS
 
 
 def optimizer_by_hand(recipe: Recipe, formulas: Formulas | None) -> neural_networks.Optimizer:

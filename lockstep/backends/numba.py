@@ -10,6 +10,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from neural_networks import aligned_zeros
+
 from .. import kernels
 from ..backend import Backend, Running, Step, optimizer_by_hand, optimizer_slots
 from ..datasets import scale
@@ -73,7 +75,7 @@ class Network(Backend):
         sizes += [recipe.sizes[k + 1] * widths[k - 1] for k in range(1, len(widths))]
         ends = np.cumsum([0, *(n for pair in zip(sizes, widths, strict=True) for n in pair)])
         slots = len(optimizer_slots(recipe))
-        vectors = [_aligned(int(ends[-1]) * (k < 2 + slots), recipe.dtype) for k in range(4)]
+        vectors = [aligned_zeros(int(ends[-1]) * (k < 2 + slots), recipe.dtype) for k in range(4)]
         return kernels.Part(me, first, last, ends[:-1:2].copy(), ends[1::2].copy(), *vectors)
 
     def _padded(self, units: int) -> int:
@@ -86,17 +88,17 @@ class Network(Backend):
         self.capacity = capacity
         shared = capacity * np.cumsum([0, 0, *recipe.sizes[2:]])  # nothing for the first layer
         self.team = kernels.Team(
-            arrived=_aligned(threads * 8, "int64"),
-            sums=_aligned(2 * threads * shared[-1], dtype).reshape(2, threads, -1),
+            arrived=aligned_zeros(threads * 8, "int64"),
+            sums=aligned_zeros(2 * threads * shared[-1], dtype).reshape(2, threads, -1),
             sums_at=shared[:-1].copy(),
-            dZ=_aligned(shared[-1], dtype),
+            dZ=aligned_zeros(shared[-1], dtype),
         )
         self.desks = []
         for part in self.parts:
             widths = [self._padded(units) for units in part.last - part.first]
             A_at = capacity * np.cumsum([0, *widths])
             vectors = (A_at[-1], capacity * max(widths), capacity * recipe.classes)
-            A, D, logits = (_aligned(size, dtype) for size in vectors)
+            A, D, logits = (aligned_zeros(size, dtype) for size in vectors)
             X = np.empty(0, dtype)
             self.desks.append(kernels.Desk(A, A_at[:-1].copy(), D, logits, X))
 
@@ -332,10 +334,3 @@ def _bounds(units: int, threads: int) -> list[int]:
     """Where each thread's units begin, and the end: whole cache lines of float32, if possible."""
     lines = units / FEWEST_UNITS
     return [*(round(lines * k / threads) * FEWEST_UNITS for k in range(threads)), units]
-
-
-def _aligned(count: int, dtype: str) -> np.ndarray:
-    """Zeros that begin where a cache line does."""
-    raw = np.zeros(count * np.dtype(dtype).itemsize + kernels.LINE, np.uint8)
-    start = -raw.ctypes.data % kernels.LINE
-    return raw[start : start + count * np.dtype(dtype).itemsize].view(dtype)

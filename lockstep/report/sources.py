@@ -101,12 +101,12 @@ def _plan(backend: str, recipe: Recipe) -> list[tuple[str, Path, tuple[str, ...]
             slope = neural_networks.ACTIVATIONS[recipe.activation][1].__name__
             optimizer = type(neural_networks.OPTIMIZERS[recipe.optimizer]())
             mover = next(c for c in optimizer.__mro__ if "move" in vars(c)).__name__
-            losses = ("Network.forward", recipe.activation, "log_softmax", "cross_entropy")
+            losses = ("log_softmax", "cross_entropies", "cross_entropy")
             return [
                 (network, BY_HAND, ("Network.__init__", "Network.views")),
-                (forward, BY_HAND, losses),
+                (forward, BY_HAND, ("Network.forward", recipe.activation, *losses)),
                 (backward, BY_HAND, ("Network.backward", slope, "cross_entropy_derivative")),
-                (update, BY_HAND, (f"{mover}.move",)),
+                (update, BY_HAND, ("Optimizer.update", f"{mover}.move")),
             ]
         case "jax":
             return [
