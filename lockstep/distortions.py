@@ -40,8 +40,12 @@ def distorted(recipe: Recipe, images: np.ndarray, epoch: int, resample: Resample
     if images.dtype != np.uint8 or side**2 != images.shape[1]:
         raise LockstepError(f"Only square uint8 images can be distorted, not {images.shape[1:]}.")
     rng = np.random.default_rng([recipe.seed, epoch, 1])  # another stream than the batches'
-    parts = [images[start : start + AT_ONCE] for start in range(0, len(images), AT_ONCE)]
-    return np.concatenate([resample(p, displacements(recipe, len(p), side, rng)) for p in parts])
+    shown = np.empty_like(images)
+    for start in range(0, len(images), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        moves = displacements(recipe, len(images[part]), side, rng)
+        shown[part] = resample(images[part], moves)
+    return shown
 
 
 def displacements(recipe: Recipe, count: int, side: int, rng: np.random.Generator) -> np.ndarray:

@@ -119,10 +119,8 @@ def train(
         order, rates = plan(recipe, len(data.train.labels), epoch)
         order_hash.add(order)
         before = training.seconds
-        with training():
-            shown = Split(distort(network, data.train.images, epoch), data.train.labels)
         running, updates = _train_epoch(
-            network, shown, order, rates, epoch, training, average, tell
+            network, data.train, order, rates, epoch, training, average, tell
         )
         with evaluating(), average.standing_in(network):
             train_score = metrics.evaluate(logits(network, data.train.images), data.train.labels)
@@ -248,6 +246,8 @@ def _train_epoch(
     tell: Tell,
 ) -> tuple[dict[str, float], Running]:
     """One epoch in portions: the running means, weighted by batch size, and every update."""
+    with training():
+        shown = distort(network, train_set.images, epoch)
     loss_sum, right, seen = 0.0, 0, 0
     portions = []
     portion = len(order) if network.idiom else -(-len(order) // PORTIONS)
@@ -255,7 +255,8 @@ def _train_epoch(
         part = order[start : start + portion]
         share = epoch - 1 + (start + len(part)) / len(order)
         with training():
-            running = network.train_epoch(*train_set, part, rates[start : start + portion])
+            now = rates[start : start + portion]
+            running = network.train_epoch(shown, train_set.labels, part, now)
             average.add(network, share)
         portions.append(running)
         sizes = np.array([len(batch) for batch in part])

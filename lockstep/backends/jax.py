@@ -22,6 +22,7 @@ from ..backend import Backend, Operation, Running, Step
 from ..batches import padded_runs
 from ..datasets import scale
 from ..errors import LockstepError
+from ..kept import Kept
 from ..recipe import Recipe, Weights
 
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}
@@ -150,7 +151,7 @@ class Network(Backend):
         if self.formulas:
             raise LockstepError(f"{self.version()} writes Adam and the loss in its own way alone.")
         self.place = jax.devices(self.device)[0]
-        self._resident: tuple = (None, None, None)
+        self.resident = Kept(self._on_device)
 
     @contextmanager
     def _placed(self) -> Iterator[None]:
@@ -221,7 +222,7 @@ class Network(Backend):
         rates = self.rates(len(batches), learning_rates)
         runs = []
         with self._placed():
-            data = self._on_device(images, labels)
+            data = self.resident.of(images, labels)
             for order, padded, count in padded_runs(batches, rates, CHUNK):
                 plan = order, padded.astype(self.recipe.dtype), np.arange(CHUNK) < count
                 (self.parameters, self.memory), columns = update_many(
@@ -232,12 +233,9 @@ class Network(Backend):
         return Running(*(np.concatenate(column) for column in zip(*runs, strict=True)))
 
     def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
-        """The training set as JAX's arrays, moved once however often the same arrays come."""
-        if self._resident[0] is not images or self._resident[1] is not labels:
-            dtype = jnp.uint8 if images.dtype == np.uint8 else self.recipe.dtype
-            data = jnp.asarray(images, dtype), jnp.asarray(labels, jnp.int32)
-            self._resident = (images, labels, data)
-        return self._resident[2]
+        """The training set as JAX's arrays."""
+        dtype = jnp.uint8 if images.dtype == np.uint8 else self.recipe.dtype
+        return jnp.asarray(images, dtype), jnp.asarray(labels, jnp.int32)
 
     def graph(self, images: np.ndarray) -> list[Operation]:
         """The jaxpr of `predict`, whose inputs are the weights, sorted by name, and the images."""

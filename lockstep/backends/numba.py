@@ -16,6 +16,7 @@ from .. import kernels
 from ..backend import Backend, Running, Step, optimizer_by_hand, optimizer_slots
 from ..datasets import scale
 from ..errors import LockstepError
+from ..kept import Kept
 from ..recipe import Weights
 
 FEWEST_UNITS = 16
@@ -43,13 +44,11 @@ class Network(Backend):
     @property
     def notes(self) -> str:
         threads = f"{len(self.parts)} thread{'s' if len(self.parts) > 1 else ''}"
-        pixels = self._resident[1]
-        if pixels is None:
+        if self.lit is None:
             return threads
-        if len(pixels.dense):
+        if self.lit > DENSE:
             return f"{threads}, all inputs computed, because more than {DENSE:.0%} are not 0"
-        lit = len(pixels.values) / (len(pixels.starts) - 1) / self.recipe.inputs
-        return f"{threads}, computing only the {lit:.0%} of inputs that are not 0"
+        return f"{threads}, computing only the {self.lit:.0%} of inputs that are not 0"
 
     # --- Memory: each thread's part of the network, and desks to compute at ---
 
@@ -61,7 +60,8 @@ class Network(Backend):
         self.parts = [self._part(me, threads) for me in range(threads)]
         self.pool = ThreadPoolExecutor(threads)
         self._furnish(recipe.batch_size)
-        self._resident: tuple[np.ndarray | None, kernels.Images | None] = (None, None)
+        self.resident = Kept(self._kept)
+        self.lit: float | None = None  # of the training images
         self._reset_optimizer()
 
     def _part(self, me: int, threads: int) -> kernels.Part:
@@ -196,10 +196,8 @@ class Network(Backend):
         learning_rates: np.ndarray | None = None,
     ) -> Running:
         """All threads go through all batches in compiled code."""
-        pixels = self._resident[1]
-        if pixels is None or self._resident[0] is not images:
-            pixels = self._kept(images)
-            self._resident = (images, pixels)
+        pixels = self.resident.of(images)
+        self.lit = 1.0 if len(pixels.dense) else len(pixels.values) / images.size
         numbers = self._numbers(self.rates(len(batches), learning_rates))
         found = self._run(pixels, labels, batches, numbers)
         return Running(found.losses, found.correct)
@@ -324,10 +322,10 @@ class Network(Backend):
         else:
             dense = np.empty(0, dtype)
         starts = np.zeros(len(images) + 1, np.int64)
-        kept = kernels.Images(np.empty(lit, dtype), np.empty(lit, np.uint16), starts, dense)
+        values, columns = np.empty(lit, images.dtype), np.empty(lit, np.uint16)
         if not len(dense):
-            kernels.keep_lit(images.ravel(), inputs, kept.values, kept.columns, starts)
-        return kept._replace(values=scale(kept.values, dtype)) if pixels else kept
+            kernels.keep_lit(images.ravel(), inputs, values, columns, starts)
+        return kernels.Images(scale(values, dtype) if pixels else values, columns, starts, dense)
 
 
 def _bounds(units: int, threads: int) -> list[int]:

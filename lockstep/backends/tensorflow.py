@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from ..backend import Backend, Formulas, Operation, Running, Step, optimizer_slots
 from ..batches import padded_runs
+from ..kept import Kept
 from ..recipe import Recipe, Weights
 
 tf.get_logger().setLevel("ERROR")  # a proof builds many networks: no advice about retracing
@@ -159,7 +160,7 @@ class Network(Backend):
         self._one = tf.function(self._update)
         self._many = tf.function(self._loop, jit_compile=True)
         self._logits = tf.function(self.model)
-        self._resident: tuple = (None, None, None)
+        self.resident = Kept(self._on_device)
 
     def _placed(self):
         return tf.device("/GPU:0" if self.device == "cuda" else "/CPU:0")
@@ -273,7 +274,7 @@ class Network(Backend):
     def _run(self, images, labels, order: np.ndarray, rates: np.ndarray, count: int) -> Running:
         """The first `count` updates of a run, which may be none."""
         with self._placed():
-            data = self._on_device(images, labels)
+            data = self.resident.of(images, labels)
             plan = (tf.constant(order), tf.constant(rates, self.recipe.dtype), tf.constant(count))
             losses, correct = self._many(*data, *plan)
         return Running(losses.numpy()[:count], correct.numpy()[:count])
@@ -286,12 +287,9 @@ class Network(Backend):
             self._run(images, labels, order, rates, 0)
 
     def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
-        """The training set as tensors, copied once however often the same arrays come."""
-        if self._resident[0] is not images or self._resident[1] is not labels:
-            dtype = tf.uint8 if images.dtype == np.uint8 else self.recipe.dtype
-            data = tf.constant(images, dtype), tf.constant(labels, tf.int32)
-            self._resident = (images, labels, data)
-        return self._resident[2]
+        """The training set as tensors."""
+        dtype = tf.uint8 if images.dtype == np.uint8 else self.recipe.dtype
+        return tf.constant(images, dtype), tf.constant(labels, tf.int32)
 
     def graph(self, images: np.ndarray) -> list[Operation]:
         """The `tf.Graph` of the function that computes the logits, traced for this shape."""

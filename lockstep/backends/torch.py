@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from ..backend import CLIPPED, Backend, Formulas, Operation, Running, Step, optimizer_slots
+from ..kept import Kept
 from ..recipe import Recipe, Weights
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
@@ -150,7 +151,7 @@ class Network(Backend):
         self.names = [name for name, _ in self.model.named_parameters()]
         self.parameters = dict(zip(recipe.shapes, self.model.parameters(), strict=True))
         self._reset_optimizer()
-        self._resident: tuple = (None, None, None)
+        self.resident = Kept(self._on_device)
         self._compiled: Callable | None = None
         self._note = ""
 
@@ -289,7 +290,7 @@ class Network(Backend):
         What does not fill a compiled call, such as a smaller last batch, goes as `step` does.
         """
         self._compile_for(len(batches))
-        data = all_images, all_labels = self._on_device(images, labels)
+        data = all_images, all_labels = self.resident.of(images, labels)
         order = self._tensor(np.concatenate(batches)).split([len(batch) for batch in batches])
         rates = self.rates(len(batches), learning_rates)
         numbers = self._numbers(rates)
@@ -374,13 +375,11 @@ class Network(Backend):
             own["step"].fill_(self.updates)
 
     def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
-        """The training set as tensors, moved once however often the same arrays come."""
-        if self._resident[0] is not images or self._resident[1] is not labels:
-            pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
-            if pixels.is_floating_point():
-                pixels = pixels.to(self.dtype)
-            self._resident = (images, labels, (pixels, self._tensor(labels)))
-        return self._resident[2]
+        """The training set as tensors."""
+        pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+        if pixels.is_floating_point():
+            pixels = pixels.to(self.dtype)
+        return pixels, self._tensor(labels)
 
     def graph(self, images: np.ndarray) -> list[Operation]:
         """What `torch.fx` traces: the model's modules.
