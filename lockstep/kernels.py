@@ -785,13 +785,7 @@ def descend(theta, G, rate, l2, keep):
 
 @compiled
 def forget_what_is_nearly_zero(memory):
-    """Below about 1e-31 in float32, what the optimizer remembers becomes 0.
-
-    The memory of a pixel that is rarely lit shrinks with every step until it is a subnormal number,
-    with which processors compute many times slower: 5 % of them double the time of an update. The
-    bound is as far above them as rounding is below 1, so that once in a while is often enough. (Its
-    root, 3e-16, is nothing beside Adam's ε.)
-    """
+    """As in `neural_networks`: no subnormal numbers, with which processors compute slowly."""
     kind, zero = np.finfo(memory.dtype), memory.dtype.type(0)
     least = memory.dtype.type(kind.tiny / kind.eps)
     for k in range(len(memory)):

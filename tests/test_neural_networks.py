@@ -196,6 +196,19 @@ def test_adamw_shrinks_weights_and_not_biases():
     assert net.theta.tolist() == [0.75, 1.0]
 
 
+def test_what_is_remembered_of_a_dark_pixel_ends_at_zero_and_is_never_subnormal():
+    """After one derivative of 1, m is 0.1·0.9ᵗ: 1e-31 at t = 656, subnormal in float32 from 808."""
+    net, adam = nn.Network((1, 1)), nn.Adam()
+    net.gradient[...] = 1
+    for _ in range(1000):
+        adam.update(net)
+        net.gradient[...] = 0
+        least = np.abs(adam.memory["m"]).min()
+        assert least == 0 or least >= np.finfo("float32").tiny
+    assert least == 0
+    assert adam.memory["v"] == pytest.approx(0.001 * 0.999**999, rel=1e-4)
+
+
 # --- what cannot be used ---
 
 
