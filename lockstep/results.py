@@ -190,6 +190,10 @@ def _every_result(result: object) -> list[dict]:
     return found
 
 
+WIDEST = {"avx512f": "AVX-512", "avx2": "AVX2"}
+"""Linux' flags for sets of vector instructions, widest first, and their names."""
+
+
 def environment() -> dict:
     """The machine and the versions that a reader needs to make sense of the figures."""
     return {
@@ -206,11 +210,21 @@ def environment() -> dict:
 def _processor() -> str:
     """The processor's name; Linux keeps it in a file, elsewhere `platform` knows."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpuinfo = Path("/proc/cpuinfo").read_text()
     except OSError:
         return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    return _named_in(cpuinfo) or platform.processor()
+
+
+def _named_in(cpuinfo: str) -> str:
+    """The first processor's name and its widest registers, which the name alone may not tell."""
+    first = cpuinfo.strip().split("\n\n")[0].splitlines()
+    fields = {
+        key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first)
+    }
+    flags = fields.get("flags", "").split()
+    widest = [title for flag, title in WIDEST.items() if flag in flags][:1]
+    return ", ".join([fields["model name"], *widest]) if "model name" in fields else ""
 
 
 def peak_rss_bytes() -> int:

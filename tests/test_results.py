@@ -125,3 +125,28 @@ def test_peak_memory_is_this_process_own():
     assert ballast.nbytes == 400 << 20
     assert 195 <= (large - small) / 2**20 < 215
     assert small < 150 << 20
+
+
+CPUINFO = """\
+processor\t: 0
+model name\t: Some Core 9000
+flags\t\t: fpu sse2 {} ht
+
+processor\t: 1
+model name\t: Some Core 9000
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (CPUINFO.format("avx2 avx512f"), "Some Core 9000, AVX-512"),
+        (CPUINFO.format("avx avx2"), "Some Core 9000, AVX2"),
+        (CPUINFO.format(""), "Some Core 9000"),
+        ("processor\t: 0\nCPU implementer\t: 0x41\n", ""),
+        ("", ""),
+    ],
+)
+def test_a_processor_is_named_with_its_widest_registers(content, name):
+    """Two that are both sold as "AMD EPYC" may compute 8 or 16 numbers at once."""
+    assert results._named_in(content) == name
