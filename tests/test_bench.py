@@ -16,7 +16,7 @@ import psutil
 import pytest
 from conftest import absent, installed, lockstep
 
-from lockstep.bench import floors, growth, load, race, record, target, turns
+from lockstep.bench import floors, growth, load, pace, race, record, target, turns
 from lockstep.errors import LockstepError
 from lockstep.report import bench as shown
 
@@ -127,11 +127,10 @@ def test_ratios_are_taken_round_by_round():
     assert not ours["unequal"]
 
 
-@pytest.mark.parametrize(("others", "waited"), [(0.3, 0.0), (0.0, 0.3)])
-def test_a_disturbed_round_is_made_again_and_the_quietest_counts(monkeypatch, others, waited):
-    quiet = {"seconds": 1.0, "cpu": 1.0, "others": 0.01, "waited": 0.01}
-    noise = quiet | {"others": others, "waited": waited}
-    louder = noise | {"others": 2 * others, "waited": 2 * waited}
+@pytest.mark.parametrize("noise", [{"others": 0.3}, {"waited": 0.3}, {"pace": 1.3}])
+def test_a_disturbed_round_is_made_again_and_the_quietest_counts(monkeypatch, noise):
+    quiet = {"seconds": 1.0, "cpu": 1.0, "others": 0.01, "waited": 0.01, "pace": 1.02}
+    noise, louder = quiet | noise, quiet | {key: 2 * value for key, value in noise.items()}
     contender = turns.Contender(None, None)  # no process: its turns are planted
 
     def measure(*planted):
@@ -148,10 +147,25 @@ def test_a_disturbed_round_is_made_again_and_the_quietest_counts(monkeypatch, ot
 def test_waiting_for_its_own_threads_is_no_noise(monkeypatch):
     """The first turn may be either; from the second on it is known."""
     contender = turns.Contender(None, None)
-    alike = {"seconds": 1.0, "cpu": 2.0, "others": 0.0, "waited": 0.5}
+    alike = {"seconds": 1.0, "cpu": 2.0, "others": 0.0, "waited": 0.5, "pace": 1.0}
     monkeypatch.setattr(contender, "turn", lambda seed: alike, raising=False)
     assert [t["noisy"] for t in contender.measure(1)] == [True, False]
     assert [t["noisy"] for t in contender.measure(2)] == [False]
+
+
+def test_a_slow_machine_is_waited_for_while_there_is_patience(monkeypatch):
+    """The best of three looks counts: 2 s, 1.9 s, then 1.1 s of work that has taken 1 s."""
+    slow, slept = pace.Pace(), []
+    monkeypatch.setattr(pace.time, "sleep", slept.append)
+    work = iter([1.0] * 300 + [2.0, 3.0, 2.0] + [1.9] * 3 + [1.1, 2.0, 2.0])
+    monkeypatch.setattr(slow, "_work", lambda: next(work))
+    assert slow() == 1
+    slow.settle()
+    assert slept == [pace.PAUSE] * 2 and next(work, None) is None
+    monkeypatch.setattr(slow, "_work", lambda: 2.0)
+    slow.settle()
+    assert sum(slept) == pace.PATIENCE
+    assert slow() == 2
 
 
 @pytest.mark.skipif(load.waited_seconds() is None, reason="this system counts no waiting")

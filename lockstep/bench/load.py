@@ -9,6 +9,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from .pace import SLOW
+
 QUIET = 0.1
 """Cores that other programs may take, or that our threads may wait for, during a measurement."""
 GRAIN = 0.02
@@ -37,10 +39,11 @@ def waited_seconds() -> float | None:
 
 
 def noisy(turn: dict, own_wait: float = 0.0) -> bool:
-    """Whether other programs disturbed a measurement, as far as that is known.
+    """Whether others disturbed a measurement, as far as that is known.
 
     `own_wait` is the share of its time that it waits for itself: with more threads than cores.
     """
     seconds, others, waited = turn["seconds"], turn["others"], turn["waited"]
     crowded = others is not None and others > QUIET * seconds + GRAIN
-    return crowded or (waited is not None and waited > (own_wait + QUIET) * seconds)
+    queued = waited is not None and waited > (own_wait + QUIET) * seconds
+    return crowded or queued or turn["pace"] > SLOW

@@ -12,9 +12,12 @@ from typing import IO, Any
 from ..errors import LockstepError
 from ..worker import WorkerFailed, epitaph, start, stop
 from .load import busy_seconds, noisy
+from .pace import Pace
 
 TRIES = 4
 """How often a measurement is made at most, until nobody disturbs it."""
+PACE = Pace()
+"""Of this machine, whoever trains."""
 
 
 class Absent(WorkerFailed):
@@ -51,14 +54,16 @@ class Contender:
         return answer["result"]
 
     def turn(self, seed: int) -> dict:
-        """Train once; what it took, and what `others`, seconds of all cores, took meanwhile."""
-        before = busy_seconds()
+        """Train once: what it took, what `others`, seconds of all cores, took meanwhile, and how
+        many times its best a fixed piece of work took just before or after, the `pace`."""
+        PACE.settle()
+        pace, before = PACE(), busy_seconds()
         turn = self.ask("turn", seed=seed)
         after = busy_seconds()
         others = None
         if before is not None and after is not None:
             others = max(0.0, after - before - turn["cpu"])
-        return {**turn, "others": others}
+        return {**turn, "others": others, "pace": max(pace, PACE())}
 
     def measure(self, seed: int) -> list[dict]:
         """One measurement: turns until a quiet one, of which the quietest `counts`."""
@@ -77,8 +82,8 @@ class Contender:
 
 
 def _disturbance(turn: dict) -> float:
-    """Seconds that others took of a turn, as a share of it."""
-    return ((turn["others"] or 0.0) + (turn["waited"] or 0.0)) / turn["seconds"]
+    """Seconds that others took of a turn, as a share of it, and what the machine lacked of pace."""
+    return ((turn["others"] or 0.0) + (turn["waited"] or 0.0)) / turn["seconds"] + turn["pace"] - 1
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def circumstances(record: Mapping) -> str:
     elif turns:
         counts = [turn for turn in turns if turn["counts"]]
         noisy = sum(turn["noisy"] for turn in counts)
-        words += f"; of {len(counts)} measurements {noisy} were disturbed by other programs"
+        words += f"; of {len(counts)} measurements {noisy} were disturbed"
         words += f", {len(turns) - len(counts)} were repeated for that"
     return f"{words}."
 
