@@ -161,11 +161,11 @@ def test_a_slow_machine_is_waited_for_while_there_is_patience(monkeypatch):
     monkeypatch.setattr(slow, "_work", lambda: next(work))
     assert slow() == 1
     slow.settle()
-    assert slept == [pace.PAUSE] * 2 and next(work, None) is None
+    assert slept.count(pace.PAUSE) == 2 and next(work, None) is None
     monkeypatch.setattr(slow, "_work", lambda: 2.0)
     slow.settle()
-    assert sum(slept) == pace.PATIENCE
-    assert slow() == 2
+    assert slow() == 2 and slow.patience <= 0
+    assert pace.PATIENCE <= sum(slept) < pace.PATIENCE + 1
 
 
 @pytest.mark.skipif(load.waited_seconds() is None, reason="this system counts no waiting")
