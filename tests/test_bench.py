@@ -144,6 +144,12 @@ def test_a_disturbed_round_is_made_again_and_the_quietest_counts(monkeypatch, no
     assert never == [(True, False), (True, False), (True, True), (True, False)]
 
 
+def test_a_contender_has_its_cores_before_numpy_counts_them():
+    """OpenBLAS starts a thread for each core when it is imported, and keeps it wherever it goes."""
+    code = "import sys, lockstep.bench.serve; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
 def test_waiting_for_its_own_threads_is_no_noise(monkeypatch):
     """The first turn may be either; from the second on it is known."""
     contender = turns.Contender(None, None)

@@ -12,9 +12,8 @@ import time
 
 import numpy as np
 
-SLOW = 1.15
-"""How many times its best the work may take; undisturbed it varies by 5 %, on cores far apart it
-takes 1.9 times as long."""
+from .load import SLOW
+
 PATIENCE = 600.0
 """Seconds that a whole benchmark waits for the machine at most: it may never be itself again."""
 REST = 0.1
