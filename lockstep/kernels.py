@@ -501,6 +501,9 @@ def add_sums(M, rows, width, out, out_at):
 
 # --- The first layer, where the pixels are --------------------------------------------------------
 
+AHEAD = 3
+"""How far in the batch the image that is fetched is after the one that is computed meanwhile."""
+
 
 @compiled
 def first_layer(inputs, images, batch, part, desk, width):
@@ -534,10 +537,6 @@ def first_columns(like, lanes, inputs, images, batch, part, desk, k, width):
             fetch(images, batch[i + AHEAD])
         total = add_lit_rows(bias, images, batch[i], theta, W, lanes)
         store(Z, i * width + k, total)
-
-
-AHEAD = 3
-"""Images between the one that is computed and the one that is fetched meanwhile."""
 
 
 @compiled

@@ -166,11 +166,10 @@ def test_a_slow_machine_is_waited_for_while_there_is_patience(monkeypatch):
     work = iter([1.0] * 300 + [2.0, 3.0, 2.0] + [1.9] * 3 + [1.1, 2.0, 2.0])
     monkeypatch.setattr(slow, "_work", lambda: next(work))
     assert slow() == 1
-    slow.settle()
+    assert slow.settle() == 1.1
     assert slept.count(pace.PAUSE) == 2 and next(work, None) is None
     monkeypatch.setattr(slow, "_work", lambda: 2.0)
-    slow.settle()
-    assert slow() == 2 and slow.patience <= 0
+    assert slow.settle() == 2 and slow.patience <= 0
     assert pace.PATIENCE <= sum(slept) < pace.PATIENCE + 1
 
 

@@ -13,7 +13,8 @@ QUIET = 0.1
 """Cores that other programs may take, or that our threads may wait for, during a measurement."""
 SLOW = 1.15
 """How many times its best the work of `pace.py` may take beside a measurement: undisturbed it
-varies by 5 %, on cores far apart it takes 1.9 times as long."""
+varies by 5 %, on cores far apart it takes 1.9 times as long. (It stands here because a contender
+imports this file before it has its cores, and `pace.py` NumPy.)"""
 GRAIN = 0.02
 """Seconds by which the system's count of busy time may be off: a tick for each of two cores."""
 

@@ -39,8 +39,10 @@ class Pace:
         return seconds / self.best
 
     def _work(self) -> float:
-        """Seconds for products that all cores share and passes over them by one core, about 2 ms:
-        what the cores have to tell one another is much of it."""
+        """Seconds for products that all cores share and passes over them by one core, about 2 ms.
+
+        Much of it is what the cores have to tell one another.
+        """
         start = time.perf_counter()
         for _ in range(20):
             np.matmul(self.X.T, self.dZ, out=self.dW)
@@ -49,8 +51,12 @@ class Pace:
             self.X @ self.dW
         return time.perf_counter() - start
 
-    def settle(self) -> None:
-        """Wait until the machine is as fast as it has been, while there is patience left."""
-        while self() > SLOW and self.patience > 0:
+    def settle(self) -> float:
+        """Wait until the machine is as fast as it has been, while there is patience left.
+
+        Returns what a call says then.
+        """
+        while (pace := self()) > SLOW and self.patience > 0:
             time.sleep(PAUSE)
             self.patience -= PAUSE + REST
+        return pace

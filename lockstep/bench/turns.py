@@ -56,8 +56,7 @@ class Contender:
     def turn(self, seed: int) -> dict:
         """Train once: what it took, what `others`, seconds of all cores, took meanwhile, and how
         many times its best a fixed piece of work took just before or after, the `pace`."""
-        PACE.settle()
-        pace, before = PACE(), busy_seconds()
+        pace, before = PACE.settle(), busy_seconds()
         turn = self.ask("turn", seed=seed)
         after = busy_seconds()
         others = None
