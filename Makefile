@@ -18,10 +18,11 @@ setup: $(READY) ## create .venv and install the pinned requirements and the pack
 test: $(READY_TO_TEST) ## set up and run the tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow"
 
-check: $(READY_TO_TEST) ## format, lint and types
+check: $(READY_TO_TEST) ## format, lint, types, and who may import whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 check-all: check ## everything, the slow proofs too
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
@@ -32,11 +33,11 @@ format: $(READY_TO_TEST) ## let ruff lay out and mend the code
 
 BENCH := bench-$(shell date +%Y%m%d-%H%M%S)
 bench: $(READY_TO_TEST) ## beside what a user would pick instead; how cost grows; time to an accuracy
-	$(BIN)/lockstep bench --with benchmarks/contenders.py --name $(BENCH)-race
-	$(BIN)/lockstep bench --growth --name $(BENCH)-growth
-	$(BIN)/lockstep bench --to 97 --name $(BENCH)-to-97
-	$(BIN)/lockstep bench --to 98 --name $(BENCH)-to-98
-	@echo "python benchmarks/readme.py runs/$(BENCH)-* puts these into the README."
+	$(BIN)/python -m benchmarks --with benchmarks/contenders.py --name $(BENCH)-race
+	$(BIN)/python -m benchmarks --growth --name $(BENCH)-growth
+	$(BIN)/python -m benchmarks --to 97 --name $(BENCH)-to-97
+	$(BIN)/python -m benchmarks --to 98 --name $(BENCH)-to-98
+	@echo "python -m benchmarks.readme runs/$(BENCH)-* puts these into the README."
 
 notebooks: $(READY_TO_TEST) ## run the notebooks in full and keep what they show
 	$(BIN)/jupytext --quiet --sync *.ipynb

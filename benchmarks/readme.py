@@ -1,6 +1,6 @@
-"""Write the README's tables from what was measured: `python benchmarks/readme.py [RUN …]`.
+"""Write the README's tables from what was measured: `python -m benchmarks.readme [RUN …]`.
 
-Each run of `lockstep bench` that is named becomes the one that is kept, in `benchmarks/results/`,
+Each run that is named becomes the one that is kept, in `benchmarks/results/`,
 with its figure in `docs/`. The README has the tables of those kept, between
 `<!-- bench: NAME -->` and `<!-- /bench -->`.
 """
@@ -11,14 +11,15 @@ import re
 import sys
 from pathlib import Path
 
+from lockstep.cli.exit import exit_code
+from lockstep.errors import LockstepError
+from lockstep.report import figures
+from lockstep.runs import files
+
+from . import record, tables
+
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "benchmarks" / "results"
-sys.path.insert(0, str(ROOT))
-
-from lockstep import results  # noqa: E402
-from lockstep.bench import record  # noqa: E402
-from lockstep.errors import LockstepError, exit_code  # noqa: E402
-from lockstep.report import bench, figures  # noqa: E402
 
 
 def name_of(measured: dict) -> str:
@@ -31,24 +32,24 @@ def keep(run: Path) -> None:
     """Make a run the one whose figures the README shows."""
     measured = record.load(run / "bench.json")
     name = name_of(measured)
-    results.write_json(KEPT / f"{name}.json", measured)
-    figures.save(bench.figure(measured), ROOT / "docs" / f"bench-{name}")
+    files.write_json(KEPT / f"{name}.json", measured)
+    figures.save(tables.figure(measured), ROOT / "docs" / f"bench-{name}")
     (ROOT / "docs" / f"bench-{name}.svg").unlink()  # the README shows the PNG
 
 
 def written(readme: str) -> str:
     """The README with the tables of what is kept."""
 
-    def tables(match: re.Match) -> str:
+    def filled(match: re.Match) -> str:
         measured = record.load(KEPT / f"{match[1]}.json")
-        parts = [table.markdown() for table in bench.tables(measured)]
+        parts = [table.markdown() for table in tables.tables(measured)]
         parts += [f"{name} is absent: {why}." for name, why in measured["absent"].items()]
         parts += [f"{name} failed: {why}." for name, why in measured["failures"].items()]
-        parts += [bench.circumstances(measured), bench.versions(measured)]
+        parts += [tables.circumstances(measured), tables.versions(measured)]
         body = "\n\n".join(filter(None, parts))
         return f"<!-- bench: {match[1]} -->\n{body}\n<!-- /bench -->"
 
-    return re.sub(r"<!-- bench: (\S+) -->\n.*?<!-- /bench -->", tables, readme, flags=re.DOTALL)
+    return re.sub(r"<!-- bench: (\S+) -->\n.*?<!-- /bench -->", filled, readme, flags=re.DOTALL)
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def main() -> None:
             raise LockstepError(f"There is no run {run}.")
         keep(run)
     readme = ROOT / "README.md"
-    results.write_whole(readme, written(readme.read_text(encoding="utf-8")))
+    files.write_whole(readme, written(readme.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import tomllib
 from collections.abc import Iterable
@@ -13,19 +12,15 @@ from typing import Any
 
 import numpy as np
 
-import neural_networks
-
+from .by_hand import activations, initializers, optimizers
+from .by_hand.network import Network
 from .errors import LockstepError, one_of, reason
+from .layouts import Weights
 from .schedules import SCHEDULES
-
-Weights = dict[str, np.ndarray]
-"""A network's weights by name: "dense0.weight" (in, out), "dense0.bias" (out,), "dense1.…"."""
 
 DTYPES = ("float32", "float64")
 DIALECTS = ("torch", "keras")
-
 USUAL_INITIALIZATION = {"relu": "he", "tanh": "glorot", "sigmoid": "glorot"}
-
 USUAL_LEARNING_RATE = {
     "sgd": 0.1,
     "momentum": 0.01,
@@ -34,7 +29,6 @@ USUAL_LEARNING_RATE = {
     "adam": 1e-3,
     "adamw": 1e-3,
 }
-
 OPTIMIZER_NUMBERS = {
     "sgd": (),
     "momentum": ("momentum",),
@@ -46,63 +40,66 @@ OPTIMIZER_NUMBERS = {
 """Which of the recipe's numbers each optimizer takes, beside the learning rate."""
 
 
+def _setting(default: Any, words: str) -> Any:
+    """A field of Recipe with what it means, which help and documentation show."""
+    return dataclasses.field(default=default, metadata={"words": words})
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """One network and how it is trained, in the field's terms; the same for every backend.
 
     The loss is the mean cross-entropy over the batch plus `l2` / 2 times the sum of the squared
-    weights (biases are never penalised, nor decayed by `weight_decay`).
+    weights (biases are never penalised, nor decayed by `weight_decay`). `initialization` and
+    `learning_rate` are, unless given, the usual ones of the activation and of the optimizer.
 
     From `rotation` to `average` it speaks of what `train` does around the updates; a proof makes
     its updates on the images as they are.
+
+    >>> Recipe(hidden=(256, 64), activation="tanh", optimizer="sgd").summary()
+    '784-256-64-10, tanh, sgd 0.1, batch 32, 5 epochs, float32'
     """
 
-    hidden: tuple[int, ...] = (128,)
-    activation: str = "relu"
-    initialization: str = None  # type: ignore[assignment]
-    """None takes the activation's usual one, USUAL_INITIALIZATION, at once."""
-    optimizer: str = "adam"
-    learning_rate: float = None  # type: ignore[assignment]
-    """None takes the optimizer's usual one, USUAL_LEARNING_RATE, at once."""
-    schedule: str = "constant"
-    """How the learning rate changes during training, a name in `schedules.SCHEDULES`."""
-    momentum: float = 0.9
-    rho: float = 0.9
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-    weight_decay: float = 0.01
-    l2: float = 0.0
-    batch_size: int = 32
-    epochs: int = 5
-    rotation: float = 0.0
-    """The largest angle, in degrees, by which an epoch rotates an image (`distortions`)."""
-    scaling: float = 0.0
-    """The largest share by which it stretches or shrinks each side."""
-    shear: float = 0.0
-    """The largest share of its height above the middle by which a row moves sideways."""
-    shift: float = 0.0
-    """The largest number of pixels by which the image moves along each axis."""
-    elastic: float = 0.0
-    """Standard deviation, in pixels, of the smooth random field along which pixels are pushed."""
-    elastic_smoothness: float = 4.0
-    """σ, in pixels, of the Gaussian that has smoothed that field."""
-    average: float = 0.0
-    """The network that comes out is the mean of those of this last share of training."""
-    seed: int = 0
-    dtype: str = "float32"
-    dialect: str = "torch"
-    """Whose formulas the network by hand uses (`neural_networks.Adam`); others have their own."""
-    inputs: int = 784
-    classes: int = 10
+    hidden: tuple[int, ...] = _setting((128,), "hidden sizes, e.g. 128 or 128,64")
+    activation: str = _setting("relu", "between the layers: relu, tanh or sigmoid")
+    initialization: str = _setting(
+        None,
+        "of the first weights: glorot, he, lecun or pytorch (default: he for relu, else glorot)",
+    )
+    optimizer: str = _setting("adam", "sgd, momentum, nesterov, rmsprop, adam or adamw")
+    learning_rate: float = _setting(None, "learning rate (default: the optimizer's usual one)")
+    schedule: str = _setting(
+        "constant", "of the rate during training: constant, cut, linear, cosine"
+    )
+    momentum: float = _setting(0.9, "μ of momentum and nesterov")
+    rho: float = _setting(0.9, "ρ of rmsprop")
+    beta1: float = _setting(0.9, "β₁ of adam and adamw")
+    beta2: float = _setting(0.999, "β₂ of adam and adamw")
+    epsilon: float = _setting(1e-8, "ε of rmsprop, adam and adamw")
+    weight_decay: float = _setting(0.01, "decoupled weight decay of adamw")
+    l2: float = _setting(0.0, "L2 penalty on the weights")
+    batch_size: int = _setting(32, "images in one update")
+    epochs: int = _setting(5, "passes over the training set")
+    rotation: float = _setting(0.0, "rotate each image by at most so many degrees, anew each epoch")
+    scaling: float = _setting(0.0, "stretch each side by at most this share")
+    shear: float = _setting(0.0, "shear by at most this share of the height")
+    shift: float = _setting(0.0, "move by at most so many pixels")
+    elastic: float = _setting(0.0, "push pixels about, standard deviation in pixels")
+    elastic_smoothness: float = _setting(4.0, "σ of that field's smoothing, in pixels")
+    average: float = _setting(0.0, "average the weights over this last share of training")
+    seed: int = _setting(0, "of first weights and batch order")
+    dtype: str = _setting("float32", "float32 or float64")
+    dialect: str = _setting("torch", "whose formulas the network by hand uses: torch or keras")
+    inputs: int = _setting(784, "pixels of an image")
+    classes: int = _setting(10, "classes to tell apart")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        one_of(neural_networks.ACTIVATIONS, self.activation, "activation")
+        one_of(activations.ACTIVATIONS, self.activation, "activation")
         if self.initialization is None:
             object.__setattr__(self, "initialization", USUAL_INITIALIZATION[self.activation])
-        one_of(neural_networks.INITIALIZATIONS, self.initialization, "initialization")
-        one_of(neural_networks.OPTIMIZERS, self.optimizer, "optimizer")
+        one_of(initializers.INITIALIZATIONS, self.initialization, "initialization")
+        one_of(optimizers.OPTIMIZERS, self.optimizer, "optimizer")
         one_of(SCHEDULES, self.schedule, "schedule")
         one_of(DTYPES, self.dtype, "dtype")
         one_of(DIALECTS, self.dialect, "dialect")
@@ -153,7 +150,7 @@ class Recipe:
 
     def initial_weights(self) -> Weights:
         """The weights that every backend starts from, drawn by the network by hand."""
-        network = neural_networks.Network(self.sizes, self.activation, dtype=self.dtype)
+        network = Network(self.sizes, self.activation, dtype=self.dtype)
         network.initialize(self.initialization, self.seed)
         return self.named(network.W, network.b)
 
@@ -251,27 +248,3 @@ def parse_sizes(text: str) -> tuple[int, ...]:
         raise LockstepError(
             f"Hidden sizes {text!r} are not whole numbers with commas, such as 128 or 256,64."
         ) from None
-
-
-def check_weights(weights: Weights, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Raise unless there is exactly one array of the right shape for every name."""
-    if set(weights) != set(shapes):
-        raise LockstepError(f"The weights are {sorted(weights)}; needed: {sorted(shapes)}.")
-    for name, shape in shapes.items():
-        if weights[name].shape != shape:
-            raise LockstepError(f"{name} has shape {weights[name].shape}; needed: {shape}.")
-
-
-def weights_sha256(weights: Weights) -> str:
-    """Hash of all weights: names, shapes, dtypes and little-endian bytes, sorted by name."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        array = np.ascontiguousarray(weights[name])
-        digest.update(f"{name} {array.shape} {array.dtype.name}\n".encode())
-        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
-    return digest.hexdigest()
-
-
-def largest_difference(one: Weights, other: Weights) -> float:
-    """Largest absolute difference between two sets of weights with the same names."""
-    return max(float(np.abs(one[name] - other[name]).max()) for name in one)

@@ -15,11 +15,12 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np
 import pytest
 
-from lockstep import backend, datasets
+from lockstep.backends import registry
+from lockstep.data import datasets, sources
 from lockstep.errors import LockstepError
 
 IN_CI = os.environ.get("CI") == "true"
-FRAMEWORKS = tuple(name for name in backend.names() if name != backend.REFERENCE)
+FRAMEWORKS = tuple(name for name in registry.names() if name != registry.REFERENCE)
 
 
 def absent(why: str):
@@ -46,7 +47,7 @@ def digits() -> datasets.Dataset:
 
 def installed(name: str) -> str:
     """The name, if that backend can be used here."""
-    if name not in backend.installed():
+    if name not in registry.installed():
         absent(f"{name} is not installed")
     return name
 
@@ -68,16 +69,16 @@ def edit_source(monkeypatch):
     """Change fields of a dataset's row in the table, for one test."""
 
     def edit(name: str, **fields) -> None:
-        row = dataclasses.replace(datasets.SOURCES[name], **fields)
-        monkeypatch.setitem(datasets.SOURCES, name, row)
+        row = dataclasses.replace(sources.SOURCES[name], **fields)
+        monkeypatch.setitem(sources.SOURCES, name, row)
 
     return edit
 
 
-def lockstep(*arguments, cwd=None, **environment) -> subprocess.CompletedProcess:
+def lockstep(*arguments, cwd=None, module="lockstep", **environment) -> subprocess.CompletedProcess:
     """A command as a person types it, in a process of its own; with these environment variables."""
     return subprocess.run(
-        [sys.executable, "-m", "lockstep", *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=cwd,
         env={**os.environ, **environment},
         capture_output=True,

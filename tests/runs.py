@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from lockstep import answers, metrics, results, verify
-from lockstep.datasets import Split
+from lockstep.data.datasets import Split
+from lockstep.proof import comparison
 from lockstep.recipe import Recipe
+from lockstep.runs import files, predictions, records
+from lockstep.runs.weights import save_weights
+from lockstep.training import metrics
 
 EVIL = '<script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">"\'&{{7*7}}'
 RECIPE = Recipe(epochs=3)
 CLASSES = list("0123456789")
 
 
-def result(labels, logits, seed=0, shift=0.0) -> results.BackendResult:
+def result(labels, logits, seed=0, shift=0.0) -> records.BackendResult:
     """A backend's result whose matrix and accuracy are those of the logits; `shift` in points."""
     matrix = metrics.confusion_matrix(logits, labels)
     accuracy = float(np.trace(matrix) / matrix.sum()) + shift / 100
@@ -61,7 +64,7 @@ def combined(seeds):
     return seeds[0] | ({"repeats": seeds} if len(seeds) > 1 else {})
 
 
-def proof(backends, dtype="float64", view="free", planted=None) -> verify.Proof:
+def proof(backends, dtype="float64", view="free", planted=None) -> comparison.Proof:
     """Every difference 1e-16, of `planted` = (backend, step, column, size) another."""
     recipe = Recipe(dtype=dtype)
     names = ["logits", "loss", *(f"gradient {name}" for name in reversed(recipe.shapes))]
@@ -73,9 +76,9 @@ def proof(backends, dtype="float64", view="free", planted=None) -> verify.Proof:
             differences[planted[1] - 1, planted[2]] = planted[3]
         undecided = np.arange(30) == 6 if view == "synced" else np.zeros(30, bool)
         about = (backend, f"{backend} 1.0", "cpu", "torch", view)
-        bounds = verify.tolerances(recipe, view)
-        comparisons.append(verify.Comparison(*about, names, differences, undecided, bounds))
-    return verify.Proof(recipe, "MNIST", 30, "c" * 64, "d" * 64, comparisons, {})
+        bounds = comparison.tolerances(recipe, view)
+        comparisons.append(comparison.Comparison(*about, names, differences, undecided, bounds))
+    return comparison.Proof(recipe, "MNIST", 30, "c" * 64, "d" * 64, comparisons, {})
 
 
 def logits_of(labels, wrong, sure=4.0):
@@ -97,13 +100,13 @@ def write(
     recipe=RECIPE,
     first_seed=0,
     start="a",
-    idioms=None,
+    tutorials=None,
 ):
     """Write a run's files; `wrong` says per backend which test images it answers how.
 
     With `seeds` the later ones are 0.1 points better for every seed. `start` makes the hash of the
-    first weights. `idioms` = {backend: idiom} trained so as well, three times as long. Returns the
-    folder.
+    first weights. `tutorials` = {backend: tutorial} trained so as well, three times as long.
+    Returns the folder.
     """
     labels = test.labels
     logits = {backend: logits_of(labels, mistakes) for backend, mistakes in wrong.items()}
@@ -113,12 +116,12 @@ def write(
         for found in every:
             found["initial_weights_sha256"] = start * 64
         backends[backend] = combined(every)
-        if backend in (idioms or {}):
-            slow = [r | {"idiom": idioms[backend]} for r in every]
+        if backend in (tutorials or {}):
+            slow = [r | {"tutorial": tutorials[backend]} for r in every]
             slow = [r | {"train_seconds": 3 * r["train_seconds"]} for r in slow]
-            backends[backend] |= {"idiomatic": combined(slow)}
-    run: results.Results = {
-        "schema": results.SCHEMA,
+            backends[backend] |= {"as_tutorial": combined(slow)}
+    run: records.Results = {
+        "schema": records.SCHEMA,
         "name": name,
         "created": "2026-01-01T00:00:00",
         "command": f"lockstep compare --name {name}",
@@ -136,13 +139,13 @@ def write(
         "failures": {},
     }
     folder.mkdir(parents=True, exist_ok=True)
-    results.write_json(folder / "results.json", run)
-    answers.save(folder / "answers.safetensors", answers.collect(test, logits))
+    files.write_json(folder / "results.json", run)
+    predictions.save(folder / "answers.safetensors", predictions.collect(test, logits))
     weights = recipe.initial_weights()
     for backend in backends:
-        results.save_weights(folder / "weights" / f"{backend}.safetensors", weights, recipe)
+        save_weights(folder / "weights" / f"{backend}.safetensors", weights, recipe)
     others = [backend for backend in backends if backend != "numpy"]
     proofs = [proof(others, "float32", "synced"), proof(others, planted=planted)]
     content = {"proofs": [p.to_dict() for p in proofs], "failed": None}
-    results.write_json(folder / "proof.json", content)
+    files.write_json(folder / "proof.json", content)
     return folder

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lockstep import own
-from lockstep.datasets import Dataset
+from lockstep.data.datasets import Dataset
+from lockstep.diagnosis import check, runner, verdict
+from lockstep.diagnosis.given import Given
 from lockstep.recipe import Recipe
 
 SOURCE = """
@@ -120,11 +121,13 @@ def source(recipe: Recipe, *changes: tuple[str, str], train: bool = False) -> st
     return "\n".join(f"{name} = {value!r}" for name, value in constants.items()) + text
 
 
-def judged(path: Path, text: str, recipe: Recipe, data: Dataset, steps: int = 10) -> own.Verdict:
+def judged(
+    path: Path, text: str, recipe: Recipe, data: Dataset, steps: int = 10
+) -> verdict.Verdict:
     """The verdict on a program, run in this process: what runs is trusted here."""
     path.write_text(text, encoding="utf-8")
-    program = own.Own(path, recipe)
-    given = own.Given(recipe, data.train.images, data.train.labels, steps)
-    answers, broken = own.gathered(program, given)
+    program = runner.UserProgram(path, recipe)
+    given = Given(recipe, data.train.images, data.train.labels, steps)
+    answers, broken = runner.gathered(program, given)
     result = {"forms": program.forms, "dialect": program.dialect, "broken": broken}
-    return own.judge(given, answers, result)
+    return check.verdict_on(given, answers, result)

@@ -7,15 +7,16 @@ import itertools
 import pytest
 from conftest import IN_CI, absent
 
-from lockstep import backend, compare
+from lockstep.backends import registry
 from lockstep.recipe import Recipe
+from lockstep.training import compare
 
-INSTALLED = backend.installed()
+INSTALLED = registry.installed()
 
 
 @pytest.fixture(scope="module")
 def everybody():
-    missing = set(backend.names()) - set(INSTALLED)
+    missing = set(registry.names()) - set(INSTALLED)
     if missing and IN_CI:
         absent(f"{', '.join(missing)} not installed")
     return INSTALLED

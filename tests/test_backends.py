@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 from conftest import installed, largest
 
-from lockstep import backend, batches, datasets, train
+from lockstep.backends import registry
 from lockstep.backends.numpy import Network as ByHand
+from lockstep.data import datasets
+from lockstep.data.order import epoch_batches
 from lockstep.errors import LockstepError
-from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe, largest_difference, weights_sha256
+from lockstep.layouts import largest_difference, weights_sha256
+from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe
 from lockstep.schedules import learning_rates
+from lockstep.training import loop
 
 # Relative to numbers of order 1: what 60 steps of honest rounding leave (measured: a tenth).
 TOLERANCE = {"float64": 2e-13, "float32": 6e-5}
@@ -22,7 +26,7 @@ COUNT = 300
 def pair(framework: str, recipe: Recipe):
     """The framework's network and the one by hand, speaking its dialect, from the same weights."""
     weights = recipe.initial_weights()
-    network = backend.load(framework)(recipe, weights, "cpu")
+    network = registry.load(framework)(recipe, weights, "cpu")
     return network, ByHand(dataclasses.replace(recipe, dialect=network.dialect), weights)
 
 
@@ -32,7 +36,7 @@ def data(digits, dtype):
 
 def epochs(recipe, count=2):
     """Several epochs of batches in one list; the last batch of each is smaller (300 = 9·32+12)."""
-    order = (batches.epoch_batches(COUNT, recipe.batch_size, 0, e) for e in range(1, count + 1))
+    order = (epoch_batches(COUNT, recipe.batch_size, 0, e) for e in range(1, count + 1))
     return [batch for epoch in order for batch in epoch]
 
 
@@ -118,7 +122,7 @@ def test_train_epoch_and_repeated_step_are_the_same_by_hand(digits):
 def _same_as_steps(name, optimizer, digits):
     recipe = Recipe(hidden=(32,), optimizer=optimizer, dtype="float64")
     weights = recipe.initial_weights()
-    stepped, trained = (backend.load(name)(recipe, weights, "cpu") for _ in range(2))
+    stepped, trained = (registry.load(name)(recipe, weights, "cpu") for _ in range(2))
     images, labels = data(digits, "float64")
     order = epochs(recipe)
     steps = [stepped.step(images[batch], labels[batch]) for batch in order]
@@ -132,25 +136,25 @@ def _same_as_steps(name, optimizer, digits):
     assert largest_difference(stepped.weights, trained.weights) < TOLERANCE["float64"]
 
 
-IDIOMS = [name for name in backend.names() if backend.idiom(name)]
+IDIOMS = [name for name in registry.names() if registry.tutorial(name)]
 
 
-def test_what_is_idiomatic_is_known_without_importing_a_framework():
-    assert {name: backend.idiom(name) for name in IDIOMS} == {
+def test_what_is_as_tutorial_is_known_without_importing_a_framework():
+    assert {name: registry.tutorial(name) for name in IDIOMS} == {
         "torch": "DataLoader", "tensorflow": "fit"
     }  # fmt: skip
     for name in map(installed, IDIOMS):
-        assert backend.load(name, idiomatic=True).idiom == backend.idiom(name)
-        assert backend.load(name).idiom == ""
+        assert registry.load(name, as_tutorial=True).tutorial == registry.tutorial(name)
+        assert registry.load(name).tutorial == ""
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZER_NUMBERS)
 @pytest.mark.parametrize("name", IDIOMS)
-def test_the_idiom_and_repeated_step_are_the_same(name, optimizer, digits):
+def test_the_tutorial_and_repeated_step_are_the_same(name, optimizer, digits):
     """The order, the last and smaller batch, the penalty and the schedule are those of `step`."""
     schedule = "cut" if optimizer == "momentum" else "cosine"
     recipe = Recipe(hidden=(24,), optimizer=optimizer, l2=1e-3, schedule=schedule, dtype="float64")
-    trained, stepped = _trained_idiomatically(name, recipe, digits, lambda order: order)
+    trained, stepped = _trained_as_tutorials_do(name, recipe, digits, lambda order: order)
     for (running, network), (steps, other) in zip(trained, stepped, strict=True):
         assert largest(running.losses, [step.loss for step, _ in steps]) < TOLERANCE["float64"]
         assert running.correct.tolist() == [right for _, right in steps]
@@ -160,11 +164,11 @@ def test_the_idiom_and_repeated_step_are_the_same(name, optimizer, digits):
 
 
 @pytest.mark.parametrize("name", IDIOMS)
-def test_an_idiom_that_shuffles_once_more_would_be_seen(name, digits):
+def test_an_tutorial_that_shuffles_once_more_would_be_seen(name, digits):
     """The check of the check: the same batches, two of them in each other's place."""
     recipe = Recipe(hidden=(24,), dtype="float64")
     spoilt = lambda order: [order[1], order[0], *order[2:]]  # noqa: E731
-    ((running, network), *_), ((steps, other), *_) = _trained_idiomatically(
+    ((running, network), *_), ((steps, other), *_) = _trained_as_tutorials_do(
         name, recipe, digits, spoilt
     )
     assert largest(running.losses, [step.loss for step, _ in steps]) > 1e-3
@@ -172,12 +176,12 @@ def test_an_idiom_that_shuffles_once_more_would_be_seen(name, digits):
 
 
 @pytest.mark.parametrize("name", IDIOMS)
-def test_an_idiom_trains_whole_epochs_and_comes_to_the_same_end(name, digits):
+def test_an_tutorial_trains_whole_epochs_and_comes_to_the_same_end(name, digits):
     recipe = Recipe(hidden=(16,), activation="tanh", epochs=2, dtype="float64")
     events: dict[bool, list] = {False: [], True: []}
-    fast, idiomatic = (
-        train.train(
-            backend.load(installed(name), kind)(recipe, recipe.initial_weights(), "cpu"),
+    fast, as_tutorial = (
+        loop.train(
+            registry.load(installed(name), kind)(recipe, recipe.initial_weights(), "cpu"),
             digits,
             events[kind].append,
         ).result
@@ -185,24 +189,24 @@ def test_an_idiom_trains_whole_epochs_and_comes_to_the_same_end(name, digits):
     )
     assert [event["event"] for event in events[True]] == ["running", "epoch"] * 2
     assert len(events[False]) > 30
-    assert idiomatic["idiom"] == backend.idiom(name) and "idiom" not in fast
+    assert as_tutorial["tutorial"] == registry.tutorial(name) and "tutorial" not in fast
     for key in ("initial_weights_sha256", "batch_order_sha256", "confusion_matrix"):
-        assert idiomatic[key] == fast[key]
-    for entry, other in zip(idiomatic["history"], fast["history"], strict=True):
+        assert as_tutorial[key] == fast[key]
+    for entry, other in zip(as_tutorial["history"], fast["history"], strict=True):
         assert entry | {"seconds": 0} == pytest.approx(other | {"seconds": 0}, rel=1e-10)
 
 
-def _trained_idiomatically(name, recipe, digits, change):
-    """Two epochs of the idiom, its batches changed, and of `step`: after each what was seen, then
-    weights and memory."""
+def _trained_as_tutorials_do(name, recipe, digits, change):
+    """Two epochs as tutorials train, their batches changed, and of `step`: after each what was
+    seen, then weights and memory."""
     fitted, stepped = (
-        backend.load(installed(name), idiomatic)(recipe, recipe.initial_weights(), "cpu")
-        for idiomatic in (True, False)
+        registry.load(installed(name), as_tutorial)(recipe, recipe.initial_weights(), "cpu")
+        for as_tutorial in (True, False)
     )
     pixels, labels = digits.train.images[:COUNT], digits.train.labels[:COUNT]
     seen, expected = [], []
     for epoch in (1, 2):
-        order, rates = train.plan(dataclasses.replace(recipe, epochs=2), COUNT, epoch)
+        order, rates = loop.plan(dataclasses.replace(recipe, epochs=2), COUNT, epoch)
         running = fitted.train_epoch(pixels, labels, change(order), rates)
         seen.append((running, (fitted.weights, fitted.state)))
         steps = [stepped.step(pixels[b], labels[b], r) for b, r in zip(order, rates, strict=True)]
@@ -213,11 +217,11 @@ def _trained_idiomatically(name, recipe, digits, change):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", backend.names())
+@pytest.mark.parametrize("name", registry.names())
 def test_a_backend_computes_in_the_precision_it_was_asked_for(name, dtype, digits):
     """By dtype, and by the numbers: float64 logits hold more than float32 can."""
     recipe = Recipe(hidden=(32,), dtype=dtype)
-    network = backend.load(name)(recipe, recipe.initial_weights(), "cpu")
+    network = registry.load(name)(recipe, recipe.initial_weights(), "cpu")
     images, labels = data(digits, dtype)
     network.train_epoch(images, labels, epochs(recipe))
     step = network.step(images[:32], labels[:32])
@@ -231,18 +235,18 @@ def test_a_backend_computes_in_the_precision_it_was_asked_for(name, dtype, digit
     assert all(share == 1.0 if dtype == "float32" else share < 0.01 for share in fits)
 
 
-@pytest.mark.parametrize("name", backend.names())
+@pytest.mark.parametrize("name", registry.names())
 def test_weights_and_memory_go_in_and_out_unchanged(name, digits):
     recipe = Recipe(hidden=(16,), dtype="float64")
     weights = recipe.initial_weights()
-    network = backend.load(name)(recipe, weights, "cpu")
+    network = registry.load(name)(recipe, weights, "cpu")
     assert weights_sha256(network.weights) == weights_sha256(weights)
     images, labels = data(digits, "float64")
     assert network.state == {}
     for batch in epochs(recipe):
         network.step(images[batch], labels[batch])
     then, memory = network.weights, network.state
-    resumed = backend.load(name)(recipe, then, "cpu")
+    resumed = registry.load(name)(recipe, then, "cpu")
     resumed.state = memory
     a, b = (n.step(images[:32], labels[:32]) for n in (network, resumed))
     assert largest_difference(a.weights, b.weights) == 0.0
@@ -250,10 +254,10 @@ def test_weights_and_memory_go_in_and_out_unchanged(name, digits):
     assert network.state == {}, "weights that come in clear the optimizer"
 
 
-@pytest.mark.parametrize("name", backend.names())
+@pytest.mark.parametrize("name", registry.names())
 def test_other_labels_for_the_same_images_are_not_the_old_ones(name, digits):
     recipe = Recipe(hidden=(16,), dtype="float64")
-    network = backend.load(name)(recipe, recipe.initial_weights(), "cpu")
+    network = registry.load(name)(recipe, recipe.initial_weights(), "cpu")
     images, labels = data(digits, "float64")
     batch = [np.arange(32)]
     for other in (labels, (labels + 1) % 10):
@@ -263,11 +267,11 @@ def test_other_labels_for_the_same_images_are_not_the_old_ones(name, digits):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", backend.names())
+@pytest.mark.parametrize("name", registry.names())
 def test_pixels_are_scaled_as_the_dataset_would(name, dtype, digits):
     """Every bit of what is learned is that of images which were scaled before."""
     recipe = Recipe(hidden=(16,), dtype=dtype)
-    networks = [backend.load(name)(recipe, recipe.initial_weights(), "cpu") for _ in range(2)]
+    networks = [registry.load(name)(recipe, recipe.initial_weights(), "cpu") for _ in range(2)]
     pixels, labels = digits.train.images[:COUNT], digits.train.labels[:COUNT]
     for network, images in zip(networks, (pixels, datasets.scale(pixels, dtype)), strict=True):
         network.step(images[:32], labels[:32])
@@ -278,37 +282,37 @@ def test_pixels_are_scaled_as_the_dataset_would(name, dtype, digits):
     assert largest(networks[0].forward(datasets.scale(pixels, dtype)), logits[0]) == 0.0
 
 
-@pytest.mark.parametrize("name", backend.names())
+@pytest.mark.parametrize("name", registry.names())
 def test_warming_up_changes_nothing(name, digits):
     recipe = Recipe(hidden=(16,))
     weights = recipe.initial_weights()
-    network = backend.load(name)(recipe, weights, "cpu")
+    network = registry.load(name)(recipe, weights, "cpu")
     images, labels = data(digits, "float32")
     network.warm_up(images, labels, epochs(recipe, count=1))
     assert weights_sha256(network.weights) == weights_sha256(weights)
     assert network.state == {}
 
 
-@pytest.mark.parametrize("name", backend.names())
+@pytest.mark.parametrize("name", registry.names())
 def test_what_one_backend_saves_every_backend_loads(name, tmp_path, digits):
     recipe = Recipe(hidden=(16,), activation="tanh")
     images, labels = data(digits, "float32")
-    network = backend.load(name)(recipe, recipe.initial_weights(), "cpu")
+    network = registry.load(name)(recipe, recipe.initial_weights(), "cpu")
     network.train_epoch(images, labels, epochs(recipe))
     network.save(tmp_path / "network.safetensors")
-    for other in backend.names():
-        loaded = backend.load(other).load(tmp_path / "network.safetensors", "cpu")
+    for other in registry.names():
+        loaded = registry.load(other).load(tmp_path / "network.safetensors", "cpu")
         assert loaded.recipe == recipe
         assert largest(loaded.forward(images), network.forward(images)) < 1e-5
 
 
-@pytest.mark.parametrize("name", backend.names())
+@pytest.mark.parametrize("name", registry.names())
 def test_weights_of_another_shape_are_refused(name):
     recipe = Recipe(hidden=(16,))
     with pytest.raises(LockstepError, match="needed"):
-        backend.load(name)(recipe, Recipe(hidden=(17,)).initial_weights())
+        registry.load(name)(recipe, Recipe(hidden=(17,)).initial_weights())
     with pytest.raises(LockstepError, match="needed"):
-        backend.load(name)(recipe, {})
+        registry.load(name)(recipe, {})
 
 
 def test_a_device_that_is_not_there_is_refused():
@@ -320,26 +324,26 @@ def test_a_device_that_is_not_there_is_refused():
 
 
 def test_the_register_reads_the_folder():
-    assert backend.names()[0] == "numpy"
-    assert set(backend.names()) >= {"numpy", "torch", "tensorflow", "jax"}
+    assert registry.names()[0] == "numpy"
+    assert set(registry.names()) >= {"numpy", "torch", "tensorflow", "jax"}
     with pytest.raises(LockstepError, match="did you mean 'torch'"):
-        backend.load("pytorch")
+        registry.load("pytorch")
 
 
 def test_a_framework_that_is_absent_names_the_command_that_installs_it(monkeypatch):
-    monkeypatch.setattr(backend, "installed", lambda: ("numpy",))
+    monkeypatch.setattr(registry, "installed", lambda: ("numpy",))
     with pytest.raises(LockstepError, match=r"pip install 'lockstep-nn\[torch\]'"):
-        backend.load("torch")
+        registry.load("torch")
 
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_cuda_computes_the_same(framework, dtype, digits):
     recipe = Recipe(hidden=(32,), activation="tanh", dtype=dtype)
-    if "cuda" not in backend.load(framework).devices(dtype):
+    if "cuda" not in registry.load(framework).devices(dtype):
         pytest.skip("no CUDA device here")
     weights = recipe.initial_weights()
-    network = backend.load(framework)(recipe, weights, "cuda")
+    network = registry.load(framework)(recipe, weights, "cuda")
     by_hand = ByHand(dataclasses.replace(recipe, dialect=network.dialect), weights)
     images, labels = data(digits, dtype)
     for batch in epochs(recipe):

@@ -6,19 +6,19 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstep import batches
+from lockstep.data.order import OrderHash, epoch_batches, padded_runs
 
 
 @given(st.integers(1, 400), st.integers(1, 70), st.integers(0, 9), st.integers(1, 5))
 def test_an_epoch_shows_every_example_once(count, size, seed, epoch):
-    order = batches.epoch_batches(count, size, seed, epoch)
+    order = epoch_batches(count, size, seed, epoch)
     assert sorted(np.concatenate(order).tolist()) == list(range(count))
     assert all(len(batch) == size for batch in order[:-1]) and 1 <= len(order[-1]) <= size
 
 
 def test_seed_and_epoch_decide_the_order_alone():
     def order(seed, epoch):
-        return np.concatenate(batches.epoch_batches(100, 32, seed, epoch)).tolist()
+        return np.concatenate(epoch_batches(100, 32, seed, epoch)).tolist()
 
     assert order(0, 1) == order(0, 1)
     assert order(0, 1) != order(0, 2) and order(0, 1) != order(1, 1)
@@ -26,10 +26,10 @@ def test_seed_and_epoch_decide_the_order_alone():
 
 @given(st.integers(1, 400), st.integers(1, 70), st.integers(1, 12))
 def test_padded_runs_hold_every_batch_and_rate_in_order(count, size, length):
-    order = batches.epoch_batches(count, size, 0, 1) * 2  # the smaller batch stands in the middle
+    order = epoch_batches(count, size, 0, 1) * 2  # the smaller batch stands in the middle
     rates = np.arange(1.0, len(order) + 1)
     found, found_rates = [], []
-    for indices, padded, used in batches.padded_runs(order, rates, length):
+    for indices, padded, used in padded_runs(order, rates, length):
         assert len(indices) == len(padded) == length and 1 <= used <= length
         assert not indices[used:].any() and not padded[used:].any()
         found += list(indices[:used])
@@ -40,7 +40,7 @@ def test_padded_runs_hold_every_batch_and_rate_in_order(count, size, length):
 
 def test_the_hash_knows_order_and_batch_boundaries():
     def digest(sizes, order=range(6)):
-        order_hash = batches.OrderHash()
+        order_hash = OrderHash()
         order_hash.add(np.split(np.array(order), np.cumsum(sizes)[:-1]))
         return order_hash.hexdigest()
 

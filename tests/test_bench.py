@@ -1,8 +1,7 @@
-"""`lockstep bench`: who trains when, what is counted, and what a reader is told."""
+"""`python -m benchmarks`: who trains when, what is counted, and what a reader is told."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -16,9 +15,10 @@ import psutil
 import pytest
 from conftest import absent, installed, lockstep
 
-from lockstep.bench import floors, growth, load, pace, race, record, target, turns
+from benchmarks import contenders, floors, growth, load, pace, record, tables, target, turns
+from benchmarks.race import choose, summarise
+from benchmarks.readme import written
 from lockstep.errors import LockstepError
-from lockstep.report import bench as shown
 
 ROOT = Path(__file__).parent.parent
 CONTENDERS = '''
@@ -61,8 +61,8 @@ def raced(tmp_path_factory):
     """One real race on the embedded digits, with contenders that go wrong in every way."""
     folder = tmp_path_factory.mktemp("raced")
     (folder / "mine.py").write_text(CONTENDERS)
-    done = lockstep(
-        "bench", "--dataset", "digits", "--with", "mine.py", "--rounds", "2", "--name", "run",
+    done = benchmark(
+        "--dataset", "digits", "--with", "mine.py", "--rounds", "2", "--name", "run",
         "--batch-sizes", "32", "--only", "nearest,cheat,absent,broken,killed,lockstep numpy",
         cwd=folder,
     )  # fmt: skip
@@ -116,14 +116,14 @@ def test_ratios_are_taken_round_by_round():
     theirs["turns"] = [turn(4), turn(99, counts=False, noisy=True), turn(6, noisy=True), turn(12)]
     ours = {"contender": "a", "batch_size": 32, "accuracy": 0.970}
     ours["turns"] = [turn(1), turn(3), turn(4)]
-    (bar,) = race.summarise([ours, theirs], "b", [("a", "b", {"32": 3.0})], 10_000)
+    (bar,) = summarise([ours, theirs], "b", [("a", "b", {"32": 3.0})], 10_000)
     assert bar["ratio"] == {"median": 3, "low": 2, "high": 4} and bar["reached"]
     assert (ours["median"], ours["low"], ours["high"]) == (3, 1, 4)
     assert (theirs["repeated"], theirs["noisy"], theirs["unequal"]) == (1, 1, False)
     ours["accuracy"] = 0.96
-    (bar,) = race.summarise([ours, theirs], "b", [("a", "b", {32: 3.0})], 10_000)
+    (bar,) = summarise([ours, theirs], "b", [("a", "b", {32: 3.0})], 10_000)
     assert ours["unequal"] and not bar["reached"]
-    race.summarise([ours, theirs], "b", [], 360)  # three standard errors are 3.5 points
+    summarise([ours, theirs], "b", [], 360)  # three standard errors are 3.5 points
     assert not ours["unequal"]
 
 
@@ -146,7 +146,7 @@ def test_a_disturbed_round_is_made_again_and_the_quietest_counts(monkeypatch, no
 
 def test_a_contender_has_its_cores_before_numpy_counts_them():
     """OpenBLAS starts a thread for each core when it is imported, and keeps it wherever it goes."""
-    code = "import sys, lockstep.bench.serve; sys.exit('numpy' in sys.modules)"
+    code = "import sys, benchmarks.serve; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
@@ -178,7 +178,7 @@ def test_waiting_for_a_core_is_seen():
     """Two processes on one core: each waits about as long as the other computes."""
     code = (
         "import os, time; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "from lockstep.bench.load import waited_seconds\n"
+        "from benchmarks.load import waited_seconds\n"
         "print(flush=True); input(); before, end = waited_seconds(), time.perf_counter() + 0.4\n"
         "while time.perf_counter() < end: pass\n"
         "print(waited_seconds() - before)"
@@ -217,7 +217,7 @@ def test_whoever_ends_a_race_leaves_no_process_behind(tmp_path, sent, code):
     seconds = 60 if sent == signal.SIGINT else 1
     (tmp_path / "mine.py").write_text(STUCK.replace("SECONDS", str(seconds)))
     race = subprocess.Popen(
-        [sys.executable, "-m", "lockstep", "bench", "--dataset", "digits", "--with", "mine.py",
+        [sys.executable, "-m", "benchmarks", "--dataset", "digits", "--with", "mine.py",
          "--only", "stuck", "--rounds", "99"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL, encoding="utf-8",
@@ -261,7 +261,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path, arguments, words
     (tmp_path / "wrong.py").write_text("this is no Python")
     (tmp_path / "leaves.py").write_text("raise SystemExit(0)")
     (tmp_path / "bars.py").write_text('CONTENDERS = {"a": print}\nBARS = {("a", "a"): 2.0}\n')
-    done = lockstep("bench", "--dataset", "digits", *arguments, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    done = benchmark("--dataset", "digits", *arguments, cwd=tmp_path)
     assert done.returncode == 2 and words in done.stderr, done.stderr
     assert done.stderr.startswith("lockstep: ") and done.stderr.count("\n") == 1
     assert not (tmp_path / "runs").exists()
@@ -302,12 +302,10 @@ def test_growth_measures_each_place_once(monkeypatch, tmp_path, digits):
     monkeypatch.setattr(growth, "ROUNDS", 1)
     monkeypatch.setattr(turns, "TRIES", 1)
     monkeypatch.setattr(growth, "WIDE_BATCHES", (128,))
-    assert len(growth.plan(["numpy"])) == 3  # 160 units are on an axis, and wide
+    assert len(growth.places(["numpy"])) == 3  # 160 units are on an axis, and wide
     told = []
-    found = growth.measure(
-        ["numpy"], {"name": "digits", "folder": None}, lambda *said: told.append(said)
-    )
-    assert sum(done for _, done in told) == 3 and found["failures"] == {}
+    found = growth.measure(["numpy"], {"name": "digits", "folder": None}, told.append)
+    assert sum(event["done"] for event in told) == 3 and found["failures"] == {}
     rows = {(row["axis"], row["at"], row["contender"]): row for row in found["rows"]}
     assert len(rows) == len(found["rows"]) == 3 * 5
     assert rows["training images", 256, "numpy"]["images"] == 256
@@ -322,8 +320,8 @@ def test_growth_measures_each_place_once(monkeypatch, tmp_path, digits):
 
 
 def test_time_to_an_accuracy_is_every_seeds(tmp_path):
-    done = lockstep(
-        "bench", "--to", "97", "--dataset", "digits", "--only", "numpy", "--seeds", "2",
+    done = benchmark(
+        "--to", "97", "--dataset", "digits", "--only", "numpy", "--seeds", "2",
         "--name", "t", "--quiet", cwd=tmp_path,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -333,7 +331,7 @@ def test_time_to_an_accuracy_is_every_seeds(tmp_path):
     for run in row["runs"]:
         assert run["whole_seconds"] > run["train_seconds"] + run["startup_seconds"] > 0
     assert kept["bar"] == {"backend": "numba", "seconds": 0.2, "reached": False}  # it was not there
-    (table,) = shown.tables(kept)
+    (table,) = tables.tables(kept)
     assert table.rows[0][2] == "0 of 2"
 
 
@@ -351,14 +349,10 @@ def test_a_file_of_another_schema_is_refused(tmp_path):
         record.load(tmp_path / "bench.json")
 
 
-def module(path: Path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
+def benchmark(*arguments, cwd):
+    return lockstep(*arguments, cwd=cwd, module="benchmarks", PYTHONPATH=str(ROOT))
 
 
-COMPETITORS = module(ROOT / "benchmarks" / "contenders.py")
 SLOW = {"PyTorch, steps compiled", "Keras, fit at its fastest", "Keras, fit"}
 
 
@@ -366,13 +360,13 @@ SLOW = {"PyTorch, steps compiled", "Keras, fit at its fastest", "Keras, fit"}
     "name",
     [
         pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
-        for name in COMPETITORS.CONTENDERS
+        for name in contenders.CONTENDERS
     ],
 )
 def test_a_competitor_learns_what_we_learn(name, digits):
     """Three epochs of the digits, beside the network by hand, which gets nine of ten."""
     try:
-        epoch, predict = COMPETITORS.CONTENDERS[name](32, *digits.train)
+        epoch, predict = contenders.CONTENDERS[name](32, *digits.train)
     except ImportError as error:
         if "tinygrad" in name:
             pytest.skip("nobody needs tinygrad")
@@ -383,11 +377,11 @@ def test_a_competitor_learns_what_we_learn(name, digits):
 
 
 def test_every_bar_is_about_contenders_that_there_are():
-    found = race.choose(str(ROOT / "benchmarks" / "contenders.py"), None)[1]
-    assert len(found["bars"]) == len(COMPETITORS.BARS) == 7
+    found = choose(str(ROOT / "benchmarks" / "contenders.py"), None)[1]
+    assert len(found["bars"]) == len(contenders.BARS) == 7
 
 
 def test_the_readme_shows_what_was_measured():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert readme.count("<!-- bench: ") == 4
-    assert module(ROOT / "benchmarks" / "readme.py").written(readme) == readme
+    assert written(readme) == readme

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +15,12 @@ import numpy as np
 import pytest
 from conftest import lockstep
 
-from lockstep import answers, backend, compare, metrics, results, train, verify, worker
+from lockstep.backends import registry
+from lockstep.processes import parent
+from lockstep.proof import prove
 from lockstep.recipe import Recipe
+from lockstep.runs import predictions, records
+from lockstep.training import compare, loop, metrics
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--dataset", "digits", "--hidden", "16", "--epochs", "2"]
@@ -36,17 +41,17 @@ def test_compare_prints_a_table_and_says_where_the_report_is(compared):
     done, folder = compared
     assert done.returncode == 0, done.stderr
     assert f"Report: {Path('runs/run/report.html')}" in done.stdout
-    for name in backend.names():
+    for name in registry.names():
         assert f"{name} (cpu)" in done.stdout
     assert "digits (1,797 small embedded images, not MNIST)" in done.stdout
     assert (folder / "report.html").is_file() and (folder / "figures" / "loss.svg").is_file()
 
 
 def test_results_hold_what_the_schema_promises(compared):
-    run = results.load(compared[1])
-    assert set(run) == set(results.Results.__annotations__)
+    run = records.load(compared[1])
+    assert set(run) == set(records.Results.__annotations__)
     assert run["dataset"]["name"] == "digits" and run["failures"] == {}
-    required = results.BackendResult.__required_keys__
+    required = records.BackendResult.__required_keys__
     for name, result in run["backends"].items():
         assert required <= set(result), name
         assert [len(row) for row in result["confusion_matrix"]] == [10] * 10
@@ -61,11 +66,11 @@ def test_results_hold_what_the_schema_promises(compared):
 
 
 def test_all_started_alike_and_stayed_alike(compared):
-    backends = results.load(compared[1])["backends"]
+    backends = records.load(compared[1])["backends"]
     for key in ("initial_weights_sha256", "batch_order_sha256"):
         assert len({result[key] for result in backends.values()}) == 1
         assert len({repeat[key] for repeat in backends["numpy"]["repeats"]}) == 2
-    for name in backend.names()[1:]:
+    for name in registry.names()[1:]:
         assert backends[name]["weights_difference"] < 1e-5
 
 
@@ -75,12 +80,12 @@ def test_a_run_ends_with_a_proof_in_both_precisions(compared):
     assert [proof["recipe"]["dtype"] for proof in proofs["proofs"]] == ["float32", "float64"]
     for proof in proofs["proofs"]:
         assert proof["same"] and proof["steps"] == 4
-        assert {c["backend"] for c in proof["comparisons"]} == set(backend.names()) - {"numpy"}
+        assert {c["backend"] for c in proof["comparisons"]} == set(registry.names()) - {"numpy"}
 
 
 def test_the_answers_kept_are_those_of_the_confusion_matrix(compared, digits):
-    run = results.load(compared[1])
-    seen = answers.load(compared[1] / "answers.safetensors", list(run["backends"]))
+    run = records.load(compared[1])
+    seen = predictions.load(compared[1] / "answers.safetensors", list(run["backends"]))
     assert np.array_equal(seen.labels, digits.test.labels)
     for name, result in run["backends"].items():
         matrix = metrics.confusion_matrix(seen.logits[name], seen.labels)
@@ -109,9 +114,9 @@ def test_several_runs_are_one_report(compared):
 
 
 def test_the_weights_are_kept(compared):
-    from lockstep.results import load_weights
+    from lockstep.runs.weights import load_weights
 
-    for name in backend.names():
+    for name in registry.names():
         weights, recipe = load_weights(compared[1] / "weights" / f"{name}.safetensors")
         assert weights["dense0.weight"].shape == (784, 16) and recipe.optimizer == "momentum"
     assert not (compared[1] / "first-epoch").exists()
@@ -133,54 +138,54 @@ def test_a_backend_that_fails_is_reported_and_the_others_go_on(tmp_path):
     )  # fmt: skip
     assert done.returncode == 1
     assert "torch failed: ImportError: libtorch.so is missing" in done.stderr
-    run = results.load(tmp_path / "runs" / "r")
+    run = records.load(tmp_path / "runs" / "r")
     assert list(run["backends"]) == ["numpy"] and list(run["failures"]) == ["torch"]
 
 
-def test_an_idiom_is_trained_beside_the_fast_way(tmp_path):
-    flags = ["--fit", "idiomatic", "--tensorboard", "--name", "r"]
+def test_an_tutorial_is_trained_beside_the_fast_way(tmp_path):
+    flags = ["--fit", "tutorial", "--tensorboard", "--name", "r"]
     done = lockstep("train", "torch", *SMALL, *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "torch with DataLoader trains" in done.stdout
-    fast = results.load(tmp_path / "runs" / "r")["backends"]["torch"]
-    idiomatic = fast["idiomatic"]
-    assert idiomatic["idiom"] == "DataLoader"
-    assert idiomatic["batch_order_sha256"] == fast["batch_order_sha256"]
-    assert max(result["weights_difference"] for result in (fast, idiomatic)) < 1e-4
+    fast = records.load(tmp_path / "runs" / "r")["backends"]["torch"]
+    as_tutorial = fast["as_tutorial"]
+    assert as_tutorial["tutorial"] == "DataLoader"
+    assert as_tutorial["batch_order_sha256"] == fast["batch_order_sha256"]
+    assert max(result["weights_difference"] for result in (fast, as_tutorial)) < 1e-4
     kept = {path.name for path in (tmp_path / "runs" / "r" / "weights").iterdir()}
     assert kept == {"torch.safetensors"}
 
 
 @pytest.mark.parametrize("failing", [None, 1])
-def test_an_idiom_of_several_seeds_is_kept_whole_or_not_at_all(
+def test_an_tutorial_of_several_seeds_is_kept_whole_or_not_at_all(
     failing, digits, tmp_path, monkeypatch
 ):
     """Trained in this process; what a failing seed leaves is the fast way, and the reason."""
 
-    def run(job, tell):
-        kind = backend.load(job["backend"], job["idiomatic"])
-        result = train.work(
+    def send(module, job, tell):
+        kind = registry.load(job["backend"], job["as_tutorial"])
+        result = loop.work(
             {"import_seconds": 0.0, "import_rss_bytes": 0, **job}, kind, digits, tell
         )
-        if job["idiomatic"] and job["recipe"]["seed"] == failing:
-            raise worker.WorkerFailed("it broke")
+        if job["as_tutorial"] and job["recipe"]["seed"] == failing:
+            raise parent.ChildFailed("it broke")
         return result
 
-    monkeypatch.setattr(worker, "run", run)
+    monkeypatch.setattr(parent, "send", send)
     recipe = Recipe(hidden=(8,), epochs=1)
-    settings = {"repeats": 2, "tensorboard": True, "idiomatic": True}
+    settings = {"repeats": 2, "tensorboard": True, "as_tutorial": True}
     found = compare.compare(recipe, ("numpy", "torch"), digits, tmp_path, "r", **settings)
-    assert found.results == results.load(tmp_path / "r")
+    assert found.results == records.load(tmp_path / "r")
     torch = found.results["backends"]["torch"]
     assert [repeat["seed"] for repeat in torch["repeats"]] == [0, 1]
     board = {path.name for path in (tmp_path / "r" / "tensorboard").iterdir()}
-    of_idiom = {"torch-DataLoader", "torch-DataLoader-seed1"}
+    of_tutorial = {"torch-DataLoader", "torch-DataLoader-seed1"}
     if failing is None:
-        assert [repeat["seed"] for repeat in torch["idiomatic"]["repeats"]] == [0, 1]
-        assert found.results["failures"] == {} and board > of_idiom
+        assert [repeat["seed"] for repeat in torch["as_tutorial"]["repeats"]] == [0, 1]
+        assert found.results["failures"] == {} and board > of_tutorial
     else:
         assert found.results["failures"] == {"torch, DataLoader": "it broke"}
-        assert "idiomatic" not in torch and not found.well
+        assert "as_tutorial" not in torch and not found.well
         assert board == {"numpy", "numpy-seed1", "torch", "torch-seed1"}
 
 
@@ -200,7 +205,7 @@ def test_a_run_whose_proof_fails_is_kept_and_ends_with_1(tmp_path, planted, word
     (tmp_path / "sitecustomize.py").write_text(
         f"""
 import sys
-if "lockstep.worker" in sys.orig_argv:
+if "lockstep.training.child" in sys.orig_argv:
     from lockstep import verify
     work = verify.work
     def spoilt(job, network, data, tell):
@@ -223,11 +228,11 @@ def test_what_comes_after_the_training_cannot_take_it_away(digits, tmp_path, mon
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verify, "prove", interrupted)
+    monkeypatch.setattr(prove, "prove", interrupted)
     recipe = Recipe(hidden=(8,), epochs=1)
     with pytest.raises(KeyboardInterrupt):
         compare.compare(recipe, ("numpy", "torch"), digits, tmp_path, "r", proof_steps=5)
-    assert results.load(tmp_path / "r")["backends"].keys() == {"numpy", "torch"}
+    assert records.load(tmp_path / "r")["backends"].keys() == {"numpy", "torch"}
     assert "The training is whole and kept; `lockstep report" in capsys.readouterr().err
     assert not list(tmp_path.rglob("*scratch*")) and not list(tmp_path.rglob("*partial*"))
 
@@ -269,9 +274,9 @@ def test_explain_ends_at_the_same_numbers_and_leaves_a_figure(tmp_path):
         (["train", "numpy", "--dataset", "mnits"], "did you mean 'mnist'"),
         (["train", "numpy", "--device", "gpu"], "There is no device 'gpu'"),
         (["train", "numpy", "--repeats", "0"], "at least 1 run"),
-        (["train", "torch", "--fit", "idiomatc"], "did you mean 'idiomatic'"),
-        (["train", "numpy", "--fit", "idiomatic"], "numpy can train one way only; --fit idioma"),
-        (["compare", "--backends", "numpy,jax", "--fit", "idiomatic"], "numpy and jax can train"),
+        (["train", "torch", "--fit", "tutorialatc"], "did you mean 'as_tutorial'"),
+        (["train", "numpy", "--fit", "tutorial"], "numpy can train one way only; --fit tutoriala"),
+        (["compare", "--backends", "numpy,jax", "--fit", "tutorial"], "numpy and jax can train"),
         (["train", "numpy", "--recipe", "absent.toml"], "Cannot read the recipe absent.toml"),
         (["train", "numpy", "--data-dir", "absent"], "which is not a folder"),
         (["train", "numpy", "--dataset", "digits", "--name", "a/b"], "cannot be called 'a/b'"),
@@ -289,7 +294,7 @@ def test_explain_ends_at_the_same_numbers_and_leaves_a_figure(tmp_path):
         (["compare", "--proof", "-1"], "--proof is -1; it must be 0 to"),
         (["verify", "--recipe", "simard"], "`verify` takes the images and weights as they are"),
         (["explain", "--recipe", "simard"], "`explain` takes the images and weights as they are"),
-        (["train", "torch", "--recipe", "simard", "--fit", "idiomatic"], "averages no weights"),
+        (["train", "torch", "--recipe", "simard", "--fit", "tutorial"], "averages no weights"),
         (["train", "numpy", "--dataset", "digits", "--validation", "0"], "--validation is 0"),
         (["report", "absent"], "There is no run 'absent'"),
         (["report", ".", "--format", "pdf"], "There is no format of a report 'pdf'"),
@@ -313,7 +318,7 @@ def test_a_recipe_file_gives_the_settings_and_flags_win(tmp_path):
         "--name", "r", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    recipe = results.load(tmp_path / "runs" / "r")["recipe"]
+    recipe = records.load(tmp_path / "runs" / "r")["recipe"]
     assert (recipe["hidden"], recipe["optimizer"], recipe["epochs"]) == ([8], "sgd", 1)
 
 
@@ -361,28 +366,24 @@ def test_data_shows_what_is_here(mnist):
 
 
 @pytest.mark.parametrize("program", ["neural_networks.py", "assignment6.py"])
-def test_the_courses_program_trains_shows_and_saves(program, mnist, tmp_path):
-    options = ["--batch-size", "64", "--data-dir", str(mnist.folder), "--out", str(tmp_path)]
+def test_the_courses_program_trains_and_shows(program, mnist):
+    options = ["--epochs", "1", "--batch-size", "64", "--data-dir", str(mnist.folder)]
     done = subprocess.run(
-        [sys.executable, str(ROOT / program), "--epochs", "1", *options],
-        capture_output=True,
-        encoding="utf-8",
+        [sys.executable, str(ROOT / program), *options], capture_output=True, encoding="utf-8"
     )
     assert done.returncode == 0, done.stderr
-    assert "epoch 1/1" in done.stdout and "test accuracy" in done.stdout
-    assert "true \\ answer" in done.stdout
-    saved = {path.name for path in tmp_path.iterdir()}
-    assert saved == {"loss.png", "loss.svg", "confusion.png", "confusion.svg"}
+    accuracy = float(re.search(r"test accuracy +([\d.]+)%", done.stdout).group(1))
+    assert accuracy > 90 and "confusion matrix" in done.stdout
 
 
 def test_the_courses_program_answers_bad_input_in_one_sentence(tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "neural_networks.py"), "--hidden", "many"],
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert done.returncode == 2 and "are not whole numbers" in done.stderr
-    assert "Traceback" not in done.stderr
+    for options in (["--hidden", "many"], ["--epochs", "0"], ["--data-dir", str(tmp_path / "no")]):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "neural_networks.py"), *options],
+            capture_output=True,
+            encoding="utf-8",
+        )
+        assert done.returncode == 2 and done.stderr and "Traceback" not in done.stderr
 
 
 def test_help_is_quick_enough_to_be_used():

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from lockstep import datasets, digits
-from lockstep.datasets import FILES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
+from lockstep.data import datasets, sources
+from lockstep.data.digits import read
+from lockstep.data.sources import FILES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from lockstep.errors import LockstepError
 
 
@@ -66,7 +67,7 @@ def _empty_cache(monkeypatch, tmp_path_factory):
 
 def test_mnist_is_the_published_one(mnist):
     assert mnist.train.images.shape == (60_000, 784) and mnist.test.images.shape == (10_000, 784)
-    assert mnist.sha256 == datasets.SOURCES["mnist"].content_sha256
+    assert mnist.sha256 == sources.SOURCES["mnist"].content_sha256
     # The published counts of the digits 0 to 9 in the test set.
     counts = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert np.bincount(mnist.test.labels).tolist() == counts
@@ -226,7 +227,7 @@ def test_kmnist_is_checked_by_its_archive(folder, edit_source):
 
 
 def test_the_embedded_digits_are_scikit_learns():
-    images, labels, _ = digits.read()
+    images, labels, _ = read()
     theirs = load_digits()
     assert (images == theirs.images).all() and (labels == theirs.target).all()
 

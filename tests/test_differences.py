@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from conftest import FRAMEWORKS, absent
 
-from lockstep import backend
+from lockstep.backends import registry
 
 DOCS = Path(__file__).parent.parent / "docs"
 
 
 def run(code: str) -> subprocess.CompletedProcess:
-    if not {"torch", "tensorflow"} <= set(backend.installed()):
+    if not {"torch", "tensorflow"} <= set(registry.installed()):
         absent(f"one of {FRAMEWORKS} is not installed")
     return subprocess.run(
         [sys.executable, "-c", code], cwd=DOCS, capture_output=True, encoding="utf-8"

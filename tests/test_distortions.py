@@ -7,7 +7,8 @@ import pytest
 from conftest import installed
 from scipy import ndimage
 
-from lockstep import backend, distortions
+from lockstep.backends import registry
+from lockstep.data import distortions
 from lockstep.recipe import Recipe
 
 SIDE = 28
@@ -46,7 +47,7 @@ def test_values_are_taken_bilinearly_as_scipy_does(digits):
 
 
 def test_numba_takes_the_very_same_pixels(digits):
-    Network = backend.load(installed("numba"))
+    Network = registry.load(installed("numba"))
     network = Network(BUSY, BUSY.initial_weights())
     ours = distortions.distorted(BUSY, digits.train.images, 1, distortions.resample)
     theirs = distortions.distorted(BUSY, digits.train.images, 1, network.resample)

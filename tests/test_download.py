@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from test_datasets import small_files
 
-from lockstep import datasets, download
-from lockstep.datasets import FILES, TEST_LABELS, TRAIN_IMAGES
-from lockstep.download import Unreachable, fetch
+from lockstep.data import datasets, download, sources
+from lockstep.data.download import Unreachable, fetch
+from lockstep.data.sources import FILES, TEST_LABELS, TRAIN_IMAGES
 from lockstep.errors import LockstepError
 
 
@@ -167,9 +167,9 @@ def test_a_name_given_explicitly_never_falls_back(mirrors, monkeypatch, tmp_path
         datasets.load("mnist")
 
 
-@pytest.mark.parametrize("name", datasets.SOURCES)
+@pytest.mark.parametrize("name", sources.SOURCES)
 def test_every_dataset_has_two_mirrors_on_different_hosts_and_a_hash_for_each_file(name):
-    source = datasets.SOURCES[name]
+    source = sources.SOURCES[name]
     assert len({download._host(mirror) for mirror in source.mirrors}) >= 2
     assert all(mirror.endswith("/") for mirror in source.mirrors)
     hashes = source.content_sha256 or source.archive_sha256

@@ -12,15 +12,22 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 from conftest import absent
+from safetensors.numpy import load_file
 
-from lockstep import backend, batches, datasets, explain, programs, worker
-from lockstep.backend import Formulas
+from lockstep.backends import registry
+from lockstep.backends.contract import Formulas
 from lockstep.backends.numpy import Network as ByHand
+from lockstep.data import datasets
+from lockstep.data.order import epoch_batches
+from lockstep.differences import explain, ladder, trainer
+from lockstep.differences.choices import AS_EVERYONE_WRITES_IT
+from lockstep.differences.conclusion import Explanation
+from lockstep.differences.ladder import Difference, Rung
 from lockstep.errors import LockstepError
-from lockstep.explain import Difference, Explanation, Rung
-from lockstep.programs import AS_EVERYONE_WRITES_IT
-from lockstep.recipe import Recipe, largest_difference
-from lockstep.report import figures, text
+from lockstep.layouts import largest_difference
+from lockstep.processes import jobs
+from lockstep.recipe import Recipe
+from lockstep.report import figures, terminal
 
 RECIPE = Recipe(batch_size=128)
 STEPS = 60
@@ -34,7 +41,7 @@ def test_a_frameworks_own_formulas_spelt_out_are_its_own(name, digits):
     program = dataclasses.replace(AS_EVERYONE_WRITES_IT[name], dtype="float64")
     recipe = program.recipe(Recipe(hidden=(16,), batch_size=32))
     weights = recipe.initial_weights()
-    own, spelt = (backend.load(name)(recipe, weights, "cpu", f) for f in (None, program.formulas))
+    own, spelt = (registry.load(name)(recipe, weights, "cpu", f) for f in (None, program.formulas))
     _train(own, digits)
     _train(spelt, digits)
     assert largest_difference(own.weights, spelt.weights) < 1e-13
@@ -47,7 +54,7 @@ def test_every_framework_imitates_every_adam(framework, place, betas, digits):
     recipe = Recipe(hidden=(16,), batch_size=32, dtype="float64")
     formulas = Formulas("logits", place, betas, tf32=False)
     weights = recipe.initial_weights()
-    networks = [backend.load(n)(recipe, weights, "cpu", formulas) for n in (framework, "numpy")]
+    networks = [registry.load(n)(recipe, weights, "cpu", formulas) for n in (framework, "numpy")]
     for network in networks:
         _train(network, digits)
     assert largest_difference(*(network.weights for network in networks)) < 1e-13
@@ -57,7 +64,7 @@ def test_a_backend_that_cannot_imitate_says_so():
     recipe = Recipe(hidden=(16,))
     formulas = Formulas("logits", "hat", "exact", tf32=False)
     with pytest.raises(LockstepError, match="writes Adam and the loss in its own way alone"):
-        backend.load("jax")(recipe, recipe.initial_weights(), "cpu", formulas)
+        registry.load("jax")(recipe, recipe.initial_weights(), "cpu", formulas)
 
 
 def test_frameworks_agree_on_probabilities_that_are_clipped(digits):
@@ -67,7 +74,7 @@ def test_frameworks_agree_on_probabilities_that_are_clipped(digits):
     trained = {}
     for name, loss in itertools.product(("torch", "tensorflow"), ("clipped", "logits")):
         formulas = Formulas(loss, "outside", "exact", tf32=False)
-        network = backend.load(name)(recipe, weights, "cpu", formulas)
+        network = registry.load(name)(recipe, weights, "cpu", formulas)
         _train(network, digits)
         trained[name, loss] = network.weights
     clipped = trained["torch", "clipped"]
@@ -78,7 +85,7 @@ def test_frameworks_agree_on_probabilities_that_are_clipped(digits):
 
 def _train(network, digits, count=10):
     images = datasets.scale(digits.train.images, "float64")
-    order = batches.epoch_batches(len(images), network.recipe.batch_size, 0, 1)[:count]
+    order = epoch_batches(len(images), network.recipe.batch_size, 0, 1)[:count]
     return network.train_epoch(images, digits.train.labels, order)
 
 
@@ -88,7 +95,7 @@ def _train(network, digits, count=10):
 def trained(name, data, tmp_path, seed=0):
     """The program as everyone writes it, by the worker's own code: accuracies and weights."""
     job = {
-        **worker.job("programs", name, RECIPE, data, "cpu"),
+        **jobs.job(name, RECIPE, data, "cpu"),
         "programs": [dataclasses.asdict(AS_EVERYONE_WRITES_IT[name])],
         "seeds": [seed],
         "steps": STEPS,
@@ -96,13 +103,13 @@ def trained(name, data, tmp_path, seed=0):
         "folder": str(tmp_path),
     }
     events = []
-    programs.work(job, backend.load(name), data, events.append)
-    arrays = programs.load_file(events[-1]["file"])
+    trainer.work(job, registry.load(name), data, events.append)
+    arrays = load_file(events[-1]["file"])
     return events[-1], {n.split("/")[1]: a for n, a in arrays.items() if "/" in n}
 
 
 def test_the_keras_program_is_the_tutorials_fit(mnist, tmp_path):
-    if "tensorflow" not in backend.installed():
+    if "tensorflow" not in registry.installed():
         absent("tensorflow is not installed")
     event, weights = trained("tensorflow", mnist, tmp_path, seed=3)
     import keras
@@ -122,7 +129,7 @@ def test_the_keras_program_is_the_tutorials_fit(mnist, tmp_path):
 
 
 def test_the_torch_program_is_the_tutorials_loop(mnist, tmp_path):
-    if "torch" not in backend.installed():
+    if "torch" not in registry.installed():
         absent("torch is not installed")
     _, weights = trained("torch", mnist, tmp_path, seed=3)
     import torch
@@ -209,7 +216,7 @@ def test_betas_move_the_first_step_by_what_a_pocket_calculator_says(found):
 def test_epsilon_moves_the_first_step_by_what_the_gradient_says(found, aspect, mnist):
     """lr·g/(|g| + ε) at the first step; with the hat, ε weighs 1/√(1 - β₂) times more."""
     other = {"epsilon": 1e-7, "place": 1e-8 / math.sqrt(1 - 0.999)}[aspect]
-    torch = backend.load("torch")
+    torch = registry.load("torch")
     for seed, difference in enumerate(rung(found.undone, aspect).differences):
         recipe = dataclasses.replace(RECIPE, dtype="float64")
         weights = {n: a.astype("float64") for n, a in torch.own_weights(RECIPE, seed).items()}
@@ -228,12 +235,12 @@ def test_the_ladder_ends_in_the_other_direction_and_by_hand(pair, digits):
 
 
 def test_an_alignment_that_does_nothing_is_caught(digits, monkeypatch):
-    align = explain.align
+    align = ladder.align
 
     def forgetful(left, right, aspect):
         return (left, right) if aspect == "betas" else align(left, right, aspect)
 
-    monkeypatch.setattr(explain, "align", forgetful)
+    monkeypatch.setattr(ladder, "align", forgetful)
     recipe = Recipe(hidden=(16,), batch_size=128)
     found = explain.explain("numpy", "tensorflow", recipe, digits, seeds=1, steps=3)
     assert not found.aligned and found.ladder[-1].worst > 1e-9
@@ -243,16 +250,16 @@ def test_an_alignment_that_does_nothing_is_caught(digits, monkeypatch):
 
 def test_tf32_is_a_rung_where_there_is_a_cuda_device_and_is_undone_in_float32():
     left, right = AS_EVERYONE_WRITES_IT["tensorflow"], AS_EVERYONE_WRITES_IT["torch"]
-    assert "tf32" not in [rung.aspect for rung in explain.ladder(left, right)]
-    rungs = explain.ladder(left, right, cuda=True)
+    assert "tf32" not in [rung.aspect for rung in ladder.ladder(left, right)]
+    rungs = ladder.ladder(left, right, cuda=True)
     assert rung(rungs, "tf32").change == "on → off"
-    undone = rung(explain.undone(left, rungs[-1].left, right, cuda=True), "tf32")
+    undone = rung(ladder.undone(left, rungs[-1].left, right, cuda=True), "tf32")
     assert undone.left.tf32 and undone.left.dtype == undone.right.dtype == "float32"
 
 
 @pytest.mark.cuda
 def test_tf32_moves_weights_more_than_float32_does(mnist):
-    if not all("cuda" in backend.load(n).devices("float32") for n in ("tensorflow", "torch")):
+    if not all("cuda" in registry.load(n).devices("float32") for n in ("tensorflow", "torch")):
         pytest.skip("no CUDA device here")
     found = explain.explain("tensorflow", "torch", RECIPE, mnist, 1, STEPS, device="cuda")
     tf32, float32 = (rung(found.undone, aspect).differences[0] for aspect in ("tf32", "dtype"))
@@ -272,7 +279,7 @@ def planted(undone: dict[str, list[float]], by_seed=(97.0, 97.2, 96.8), last=1e-
             Difference({1: weights, 100: weights, 469: weights}, weights, accuracy, told)
             for accuracy in accuracies
         )
-        title = explain.ASPECTS.get(aspect, aspect)
+        title = ladder.ASPECTS.get(aspect, aspect)
         return Rung(aspect, title, "a → b", program, program, differences)
 
     rungs = [row("nothing", 0.3, [0.1] * seeds), row("dtype", last, [0.0] * seeds)]
@@ -332,7 +339,7 @@ def test_a_metric_is_said_to_move_no_weight_only_if_it_moves_what_is_reported():
 
 def test_the_table_shows_the_means_and_ends_in_the_conclusion(capsys):
     found = planted({"weights": [1.0, 1.1, 0.9]})
-    text.print_explanation(found.to_dict())
+    terminal.print_explanation(found.to_dict())
     out = capsys.readouterr().out
     assert "initial weights" in out and "+1.00 ± 0.10" in out and "1.0e-02" in out
     assert found.conclusion.split()[-1] in out
@@ -353,7 +360,7 @@ def test_the_figure_draws_every_seed_of_every_rung(tmp_path):
 
 
 def test_a_run_leaves_the_numbers_and_the_figure(digits, tmp_path):
-    if "torch" not in backend.installed():
+    if "torch" not in registry.installed():
         absent("torch is not installed")
     lines = []
     recipe = Recipe(hidden=(16,), batch_size=128, seed=7)

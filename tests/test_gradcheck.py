@@ -6,19 +6,20 @@ import pytest
 from conftest import installed
 
 import lockstep
-from lockstep import backend
+from lockstep.backends import registry
 from lockstep.errors import LockstepError
-from lockstep.recipe import Recipe, largest_difference, weights_sha256
+from lockstep.layouts import largest_difference, weights_sha256
+from lockstep.recipe import Recipe
 
 
-@pytest.fixture(params=backend.names())
+@pytest.fixture(params=registry.names())
 def name(request) -> str:
     return installed(request.param)
 
 
 def network(name, **settings):
     recipe = Recipe(**{"hidden": (16, 12), "activation": "tanh", "dtype": "float64", **settings})
-    return backend.load(name)(recipe, recipe.initial_weights(), "cpu")
+    return registry.load(name)(recipe, recipe.initial_weights(), "cpu")
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid"])

@@ -5,7 +5,7 @@ import weakref
 
 import numpy as np
 
-from lockstep.kept import Kept
+from lockstep.backends.cache import Kept
 
 
 class Product:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from lockstep import metrics
+from lockstep.training import metrics
 
 
 @pytest.fixture

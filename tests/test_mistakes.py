@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from students import judged, source
 
-from lockstep import mistakes, own
 from lockstep.backends.numpy import Network
-from lockstep.program import Program, Seen
+from lockstep.diagnosis import mistakes
+from lockstep.diagnosis.reference import Reference, Seen
+from lockstep.diagnosis.verdict import Verdict
 from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe
 
 W0, B0, W1, B1 = "dense0.weight", "dense0.bias", "dense1.weight", "dense1.bias"
@@ -455,7 +456,7 @@ def test_the_program_in_small_lines_is_the_network_by_hand(optimizer, dialect, b
         Seen(None if i else network.weights, *batch, recipe.learning_rate / (i + 1), {})
         for i in range(5)
     ]
-    for seen, numbers in zip(steps, Program(recipe).run(steps), strict=True):
+    for seen, numbers in zip(steps, Reference(recipe).run(steps), strict=True):
         right = network.step(*batch, seen.rate)
         assert abs(float(numbers["loss", ""]) - right.loss) < 1e-13
         for part in ("gradients", "weights"):
@@ -471,7 +472,7 @@ def test_every_mistake_of_the_catalogue_makes_a_difference(batch):
         weights = dataclasses.replace(recipe, initialization="pytorch").initial_weights()
         weights["dense2.weight"] = weights["dense2.weight"] * 100
         steps = [Seen(None if i else weights, *batch, rates[i > 1], {}) for i in range(4)]
-        right = list(Program(recipe).run(steps))
+        right = list(Reference(recipe).run(steps))
         case = mistakes.Case(recipe, steps, right, frozenset(recipe.shapes))
         for kind in mistakes.CATALOGUE:
             for program in kind.variants(case):
@@ -498,7 +499,7 @@ def test_a_verdict_is_plain_values(tmp_path, digits):
     recipe = recipe_of()
     text = source(recipe, (DZ, "dZ = P - Y"))
     verdict = judged(tmp_path / "student.py", text, recipe, digits)
-    assert isinstance(verdict, own.Verdict)
+    assert isinstance(verdict, Verdict)
     plain = json.loads(json.dumps(verdict.to_dict(), allow_nan=False))
     assert plain["findings"][0]["names"] == ["mean over the batch missing"]
     assert "32 times too large at step 1, everywhere" in plain["findings"][0]["diagnosis"]

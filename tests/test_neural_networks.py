@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax as scipy_log_softmax
 
-import neural_networks as nn
+from lockstep.by_hand import activations, losses, optimizers
+from lockstep.by_hand.gradients import check_gradients
+from lockstep.by_hand.network import Network
+from lockstep.by_hand.step import step
 
 EPS = np.finfo(float).eps
 
 
 def network(sizes=(12, 9, 5), activation="tanh", l2=0.0, seed=1, scheme="pytorch"):
-    return nn.Network(sizes, activation, l2, "float64").initialize(scheme, seed)
+    return Network(sizes, activation, l2, "float64").initialize(scheme, seed)
 
 
 def examples(n=7, inputs=12, classes=5, seed=2):
@@ -27,12 +30,12 @@ def examples(n=7, inputs=12, classes=5, seed=2):
 
 def test_a_tiny_network_computed_on_paper():
     """1-1-2, tanh; X = 1, W1 = 0, b1 = 0: A1 = 0, so the logits are b2 = (0, ln 3), P = (¼, ¾)."""
-    net = nn.Network((1, 1, 2), "tanh", dtype="float64")
+    net = Network((1, 1, 2), "tanh", dtype="float64")
     net.W[1][...] = [[1.0, -1.0]]
     net.b[1][...] = [0.0, math.log(3)]
     X, y = np.array([[1.0]]), np.array([0])
     Z = net.forward(X)
-    assert np.allclose(nn.softmax(Z), [[0.25, 0.75]], rtol=2 * EPS)
+    assert np.allclose(losses.softmax(Z), [[0.25, 0.75]], rtol=2 * EPS)
     assert net.loss(Z, y) == pytest.approx(math.log(4), rel=2 * EPS)
     net.backward(Z, y)
     # dZ2 = P - Y = (-¾, ¾); dA1 = dZ2·W2ᵀ = -1.5; tanh'(0) = 1, so dW1 = db1 = -1.5; dW2 = 0.
@@ -43,12 +46,12 @@ def test_a_tiny_network_computed_on_paper():
 
 def test_the_course_network_has_101770_weights():
     """784·128 + 128 + 128·10 + 10, as Keras' tutorial prints for the same network."""
-    assert nn.Network((784, 128, 10)).theta.size == 101_770
+    assert Network((784, 128, 10)).theta.size == 101_770
 
 
-@pytest.mark.parametrize("name", nn.ACTIVATIONS)
+@pytest.mark.parametrize("name", activations.ACTIVATIONS)
 def test_each_derivative_is_the_slope_of_its_activation(name):
-    g, derivative = nn.ACTIVATIONS[name]
+    g, derivative = activations.ACTIVATIONS[name]
     Z = np.array([-3.0, -0.7, -1e-3, 1e-3, 0.4, 2.5])
     slope = (g(Z + 1e-6) - g(Z - 1e-6)) / 2e-6
     assert np.allclose(derivative(g(Z)), slope, atol=1e-9)
@@ -56,26 +59,26 @@ def test_each_derivative_is_the_slope_of_its_activation(name):
 
 def test_sigmoid_does_not_overflow():
     with np.errstate(all="raise"):
-        assert nn.sigmoid(np.array([-1e4, 0.0, 1e4])).tolist() == [0.0, 0.5, 1.0]
+        assert activations.sigmoid(np.array([-1e4, 0.0, 1e4])).tolist() == [0.0, 0.5, 1.0]
 
 
 def test_cross_entropy_is_exact_at_logits_of_ten_thousand():
     Z = np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0]])
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        assert nn.cross_entropy(Z, np.array([0, 1])) == 0.0
-        assert nn.cross_entropy(Z, np.array([1, 0])) == 2e4
-        assert np.isfinite(nn.cross_entropy_derivative(Z, np.array([1, 0]))).all()
-    assert np.allclose(nn.log_softmax(Z), scipy_log_softmax(Z, axis=1), rtol=EPS)
+        assert losses.cross_entropy(Z, np.array([0, 1])) == 0.0
+        assert losses.cross_entropy(Z, np.array([1, 0])) == 2e4
+        assert np.isfinite(losses.cross_entropy_derivative(Z, np.array([1, 0]))).all()
+    assert np.allclose(losses.log_softmax(Z), scipy_log_softmax(Z, axis=1), rtol=EPS)
 
 
 # --- finite differences, and the check of the check ---
 
 
-@pytest.mark.parametrize("activation", nn.ACTIVATIONS)
+@pytest.mark.parametrize("activation", activations.ACTIVATIONS)
 @pytest.mark.parametrize("sizes", [(12, 5), (12, 9, 5), (12, 9, 7, 6, 5)])
 @pytest.mark.parametrize("l2", [0.0, 0.1])
 def test_backward_agrees_with_finite_differences(activation, sizes, l2):
-    assert nn.check_gradients(network(sizes, activation, l2), *examples(), samples=40) < 1e-6
+    assert check_gradients(network(sizes, activation, l2), *examples(), samples=40) < 1e-6
 
 
 @pytest.mark.parametrize("tensor", ["dW1", "db1", "dW2", "db2"])
@@ -90,18 +93,18 @@ def test_a_derivative_off_by_a_tenth_of_a_percent_is_found(tensor):
 
     net.backward = wrong
     with pytest.raises(ArithmeticError, match=rf"{tensor} is wrong at \[\d"):
-        nn.check_gradients(net, *examples())
+        check_gradients(net, *examples())
 
 
 def test_a_gradient_check_in_float32_is_refused():
     with pytest.raises(ValueError, match="float64"):
-        nn.check_gradients(nn.Network((12, 5)), *examples())
+        check_gradients(Network((12, 5)), *examples())
 
 
 def test_a_gradient_check_leaves_the_weights_alone():
     net = network()
     before = net.theta.copy()
-    nn.check_gradients(net, *examples())
+    check_gradients(net, *examples())
     assert (net.theta == before).all()
 
 
@@ -118,7 +121,7 @@ def test_a_gradient_check_leaves_the_weights_alone():
     ],
 )
 def test_initial_weights_have_the_published_spread(scheme, deviation):
-    W = nn.Network((784, 300), dtype="float64").initialize(scheme, 0).W[0]
+    W = Network((784, 300), dtype="float64").initialize(scheme, 0).W[0]
     n = W.size
     assert abs(W.mean()) < 4 * deviation / math.sqrt(n)
     assert W.std() == pytest.approx(deviation, rel=4 / math.sqrt(2 * n))
@@ -126,12 +129,12 @@ def test_initial_weights_have_the_published_spread(scheme, deviation):
 
 @pytest.mark.parametrize(("scheme", "limit"), [("glorot", 0.0811), ("pytorch", 0.0357)])
 def test_uniform_limits_for_784_128_are_the_frameworks_own(scheme, limit):
-    W = nn.Network((784, 128)).initialize(scheme, 0).W[0]
+    W = Network((784, 128)).initialize(scheme, 0).W[0]
     assert abs(W).max() == pytest.approx(limit, rel=2e-3)
 
 
 def test_float32_and_float64_start_from_the_same_numbers():
-    single, double = (nn.Network((20, 10), dtype=d).initialize() for d in ("float32", "float64"))
+    single, double = (Network((20, 10), dtype=d).initialize() for d in ("float32", "float64"))
     assert (single.theta == double.theta.astype("float32")).all()
 
 
@@ -140,9 +143,9 @@ def test_float32_and_float64_start_from_the_same_numbers():
 
 def one_weight(optimizer, gradients, dialect="torch", **numbers):
     """The path of θ = 1 under given gradients."""
-    net = nn.Network((1, 1), dtype="float64")
+    net = Network((1, 1), dtype="float64")
     net.W[0][...] = 1.0
-    move = nn.OPTIMIZERS[optimizer](dialect=dialect, **numbers)
+    move = optimizers.OPTIMIZERS[optimizer](dialect=dialect, **numbers)
     path = []
     for gradient in gradients:
         net.gradient[...] = [gradient, 0.0]
@@ -152,9 +155,9 @@ def one_weight(optimizer, gradients, dialect="torch", **numbers):
 
 
 def test_gradient_descent_by_hand():
-    net = nn.Network((1, 1), dtype="float64")
+    net = Network((1, 1), dtype="float64")
     net.gradient[...] = [2.0, -4.0]
-    nn.Optimizer(0.5).update(net)
+    optimizers.Optimizer(0.5).update(net)
     assert net.theta.tolist() == [-1.0, 2.0]
 
 
@@ -190,15 +193,15 @@ def test_epsilon_weighs_more_in_the_keras_dialect():
 
 
 def test_adamw_shrinks_weights_and_not_biases():
-    net = nn.Network((1, 1), dtype="float64")
+    net = Network((1, 1), dtype="float64")
     net.theta[...] = 1.0
-    nn.Adam(learning_rate=0.5, weight_decay=0.5).update(net)  # the gradient is 0
+    optimizers.Adam(learning_rate=0.5, weight_decay=0.5).update(net)  # the gradient is 0
     assert net.theta.tolist() == [0.75, 1.0]
 
 
 def test_what_is_remembered_of_a_dark_pixel_ends_at_zero_and_is_never_subnormal():
     """After one derivative of 1, m is 0.1·0.9ᵗ: 1e-31 at t = 656, subnormal in float32 from 808."""
-    net, adam = nn.Network((1, 1)), nn.Adam()
+    net, adam = Network((1, 1)), optimizers.Adam()
     net.gradient[...] = 1
     for _ in range(1000):
         adam.update(net)
@@ -230,5 +233,5 @@ def test_bad_batches_are_refused_before_anything_moves(X, y, words):
     net = network()
     before = net.theta.copy()
     with pytest.raises(ValueError, match=words):
-        net.step(X, y, nn.Optimizer())
+        step(net, optimizers.Optimizer(), X, y)
     assert (net.theta == before).all()

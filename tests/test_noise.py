@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lockstep.noise import interval, verdict
+from lockstep.statistics import interval, significance
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 11])
@@ -29,13 +29,14 @@ def test_the_interval_is_scipys(count):
     ],
 )
 def test_the_verdict_by_hand(differences, by_seed, word):
-    assert verdict(differences, by_seed) == word
+    assert significance(differences, by_seed) == word
 
 
 def test_chance_is_seldom_called_an_effect():
     """A thousand differences that are pure chance: at most one in twenty is taken for more."""
     rng = np.random.default_rng(0)
     words = [
-        verdict(list(rng.normal(0, 0.15, 3)), tuple(rng.normal(97, 0.15, 3))) for _ in range(1000)
+        significance(list(rng.normal(0, 0.15, 3)), tuple(rng.normal(97, 0.15, 3)))
+        for _ in range(1000)
     ]
     assert words.count("effect") <= 35  # the interval alone: 51

@@ -10,20 +10,24 @@ import numpy as np
 import pytest
 from conftest import absent, largest
 
-from lockstep import backend, datasets, train, verify
+from lockstep.backends import registry
 from lockstep.backends.numpy import Network as ByHand
-from lockstep.batches import epoch_batches
+from lockstep.data import datasets
+from lockstep.data.order import epoch_batches
 from lockstep.errors import LockstepError
-from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe, largest_difference
+from lockstep.layouts import largest_difference
+from lockstep.proof import beside as proof_beside
+from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe
+from lockstep.training import loop
 
-if "numba" not in backend.installed():
+if "numba" not in registry.installed():
     absent("numba is not installed")
 
 COUNT = 200
 
 
 def network(recipe, threads=1):
-    Network = backend.load("numba")
+    Network = registry.load("numba")
     chosen = type("Network", (Network,), {"cores": threads})
     return chosen(recipe, recipe.initial_weights(), "cpu")
 
@@ -37,7 +41,7 @@ def beside(recipe, images, labels, threads=1, steps=12):
     order = [b for e in range(1, steps) for b in epoch_batches(COUNT, recipe.batch_size, 0, e)]
     batches = [(images[batch], labels[batch], recipe.learning_rate) for batch in order[:steps]]
     by_hand = ByHand(recipe, recipe.initial_weights())
-    _, differences, _ = verify.beside(network(recipe, threads), by_hand, batches, "free")
+    _, differences, _ = proof_beside.beside(network(recipe, threads), by_hand, batches, "free")
     return np.nanmax(differences) if np.isfinite(differences).all() else np.inf
 
 
@@ -84,7 +88,7 @@ def test_what_was_computed_is_said(digits):
         trained = network(Recipe(hidden=(32,)), threads)
         trained.train_epoch(shown, labels, [np.arange(32)])
         assert trained.notes.startswith(words)
-    result = train.train(network(Recipe(hidden=(32,), epochs=1)), digits).result
+    result = loop.train(network(Recipe(hidden=(32,), epochs=1)), digits).result
     assert "of inputs that are not 0" in result["notes"]
 
 

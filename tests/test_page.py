@@ -13,7 +13,8 @@ from conftest import absent
 from playwright.sync_api import Error, Page, expect, sync_playwright
 
 from lockstep.recipe import Recipe
-from lockstep.report import evidence, page
+from lockstep.report import load
+from lockstep.report.html import page
 
 PARTS = ["learning", "same", "cost", "confusion", "digits", "weights", "code", "origin"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -47,8 +48,8 @@ def run(digits, tmp_path_factory):
         "torch": {3: other[3], 5: other[5], 8: (truth[8] + 2) % 10},
     }
     folder = tmp_path_factory.mktemp("page") / "run"
-    runs.write(folder, digits.test, wrong, seeds=3, idioms={"torch": "DataLoader"})
-    return page.write(evidence.load([folder]), folder)
+    runs.write(folder, digits.test, wrong, seeds=3, tutorials={"torch": "DataLoader"})
+    return page.write(load.load([folder]), folder)
 
 
 @pytest.fixture
@@ -277,7 +278,7 @@ def test_no_name_can_inject_markup(digits, tmp_path, opened):
     folder = tmp_path / "run"
     wrong = {"numpy": {}, "torch": {3: 0}}
     runs.write(folder, digits.test, wrong, name=runs.EVIL, title=runs.EVIL)
-    found = evidence.load([folder])
+    found = load.load([folder])
     found.results["classes"] = found.results["dataset"]["classes"] = [*"012345678", runs.EVIL]
     found.results["failures"] = {runs.EVIL: runs.EVIL}
     found.results["environment"]["python"] = runs.EVIL
@@ -293,7 +294,7 @@ def test_no_name_can_inject_markup(digits, tmp_path, opened):
 def test_one_backend_alone_has_a_page_too(digits, tmp_path, opened):
     folder = runs.write(tmp_path / "run", digits.test, {"numpy": {3: 0, 4: 1}})
     (folder / "proof.json").unlink()
-    shown = opened(page.write(evidence.load([folder]), folder))
+    shown = opened(page.write(load.load([folder]), folder))
     expect(shown.locator("#same")).to_contain_text("A proof needs something beside NumPy")
     assert shown.locator("table.differences").count() == 0
     assert Axe().run(shown).violations_count == 0
@@ -303,7 +304,7 @@ def test_a_planted_difference_is_told_and_marked(digits, tmp_path, opened):
     wrong = {"numpy": {}, "torch": {}}
     planted = ("torch", 12, 3, 1e-3)
     folder = runs.write(tmp_path / "run", digits.test, wrong, planted=planted)
-    shown = opened(page.write(evidence.load([folder]), folder))
+    shown = opened(page.write(load.load([folder]), folder))
     expect(shown.locator("#same")).to_contain_text("Not the same: torch (free) first differs")
     figure = shown.locator("#figure-parity-torch-float64-free")
     expect(figure.locator("figcaption")).to_contain_text("dense1.weight at step 12, by 1.0e-03")
@@ -320,7 +321,7 @@ def test_several_runs_are_told_apart_and_nothing_is_said_of_all(digits, tmp_path
         recipe=Recipe(hidden=(16,), optimizer="sgd", epochs=3), start="e",
     )  # fmt: skip
     both = tmp_path / "both"
-    shown = opened(page.write(evidence.load([one, other]), both))
+    shown = opened(page.write(load.load([one, other]), both))
     learning = shown.locator("#learning .lead")
     expect(learning).to_contain_text("Whether a difference of torch · b $x$ 日本 from numpy · a")
     same = shown.locator("#same")
@@ -338,7 +339,7 @@ def test_several_runs_are_told_apart_and_nothing_is_said_of_all(digits, tmp_path
 
 def test_a_different_start_is_told(digits, tmp_path, opened):
     folder = runs.write(tmp_path / "run", digits.test, {"numpy": {}, "torch": {}})
-    found = evidence.load([folder])
+    found = load.load([folder])
     found.results["backends"]["torch"]["batch_order_sha256"] = "f" * 64
     shown = opened(page.write(found, folder))
     expect(shown.locator("#same")).to_contain_text("torch: " + "f" * 64)
@@ -347,6 +348,6 @@ def test_a_different_start_is_told(digits, tmp_path, opened):
 def test_a_proof_that_failed_is_told(digits, tmp_path, opened):
     folder = runs.write(tmp_path / "run", digits.test, {"torch": {}})
     (folder / "proof.json").write_text('{"proofs": [], "failed": "torch <b>broke</b>"}')
-    shown = opened(page.write(evidence.load([folder]), folder))
+    shown = opened(page.write(load.load([folder]), folder))
     expect(shown.locator("#same .alarm")).to_have_text("There is no proof: torch <b>broke</b>")
     expect(shown.locator(".tile").nth(2)).to_contain_text("the proof in float64 failed")

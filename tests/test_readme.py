@@ -30,7 +30,7 @@ QUICK = {
     "train": [*DIGITS, "--epochs", "1"],
     "verify": [*DIGITS, "--steps", "3"],
     "explain": [*DIGITS, "--steps", "3", "--seeds", "1"],
-    "bench": [*DIGITS, "--only", "numpy", "--seeds", "1"],
+    "benchmarks": [*DIGITS, "--only", "numpy", "--seeds", "1"],
 }
 
 
@@ -62,7 +62,9 @@ def test_every_command_of_the_readme_runs(command, mnist, digits, tmp_path):
     if arguments[0] == "report":
         for name in ("readme", "another"):
             runs.write(tmp_path / "runs" / name, digits.test, {"numpy": {}, "torch": {3: 0}}, name)
-    if program == "python":
+    if program == "python" and arguments[0] == "-m":
+        run = [sys.executable, *arguments, *QUICK[arguments[1]]]
+    elif program == "python":
         run = [sys.executable, str(ROOT / arguments[0]), *arguments[1:], "--epochs", "1"]
     else:
         run = [sys.executable, "-m", "lockstep", *arguments, *QUICK.get(arguments[0], [])]

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lockstep import recipe
+from lockstep import layouts, recipe
 from lockstep.errors import LockstepError
 from lockstep.recipe import Recipe
 
@@ -82,11 +82,11 @@ def test_shapes_follow_the_sizes():
 
 def test_the_hash_sees_a_single_flipped_bit():
     weights = Recipe().initial_weights()
-    before = recipe.weights_sha256(weights)
-    assert before == recipe.weights_sha256(dict(reversed(weights.items())))
+    before = layouts.weights_sha256(weights)
+    assert before == layouts.weights_sha256(dict(reversed(weights.items())))
     bias = weights["dense1.bias"]
     bias[3] = np.nextafter(bias[3], 1, dtype=bias.dtype)
-    assert recipe.weights_sha256(weights) != before
+    assert layouts.weights_sha256(weights) != before
 
 
 def test_the_usual_learning_rate_belongs_to_the_optimizer():

@@ -18,11 +18,14 @@ import pytest
 import runs
 from matplotlib.figure import Figure
 
-from lockstep import answers, backend, noise
+from lockstep import statistics
+from lockstep.backends import registry
 from lockstep.errors import LockstepError
 from lockstep.recipe import Recipe
-from lockstep.report import evidence, figures, page, sources, summary, table, text
+from lockstep.report import figures, listings, load, sentences, tables, terminal
+from lockstep.report.html import page
 from lockstep.report.markdown import markdown
+from lockstep.runs import predictions
 
 TWO = {"numpy": {}, "torch": {3: 0, 5: 1}}
 
@@ -44,7 +47,7 @@ def copy(digits, tmp_path):
 
 @pytest.fixture(scope="module")
 def written(folder):
-    page.write(evidence.load([folder]), folder)
+    page.write(load.load([folder]), folder)
     return folder
 
 
@@ -80,7 +83,7 @@ def test_the_page_is_a_few_hundred_kilobytes(written):
 
 def test_the_same_run_is_the_same_page(written, digits, tmp_path):
     again = runs.write(tmp_path / "again", digits.test, TWO, seeds=3)
-    page.write(evidence.load([again]), again)
+    page.write(load.load([again]), again)
     for file in ("report.html", "figures/loss.png", "figures/loss.svg", "tables/runs.csv"):
         assert (written / file).read_bytes() == (again / file).read_bytes()
 
@@ -88,7 +91,7 @@ def test_the_same_run_is_the_same_page(written, digits, tmp_path):
 def test_a_report_imports_no_framework(copy):
     code = f"""
 import sys
-from lockstep.cli import main
+from lockstep.cli.main import main
 assert main(["report", {str(copy)!r}]) == 0
 print(sorted({{m.split(".")[0] for m in sys.modules}} & {{"torch", "tensorflow", "keras", "jax"}}))
 """
@@ -144,7 +147,7 @@ def cut(file):
 def test_a_file_that_is_not_whole_gets_one_sentence(copy, spoil, words):
     spoil(copy)
     with pytest.raises(LockstepError, match=re.escape(words)) as raised:
-        evidence.load([copy])
+        load.load([copy])
     assert "\n" not in str(raised.value)
 
 
@@ -154,7 +157,7 @@ def test_a_results_file_without_backends_gets_one_sentence(copy):
         content = json.dumps(values | {"backends": backends})
         (copy / "results.json").write_text(content, encoding="utf-8")
         with pytest.raises(LockstepError, match="make the run again"):
-            evidence.load([copy])
+            load.load([copy])
 
 
 # --- Several runs as one --------------------------------------------------------------------------
@@ -162,13 +165,13 @@ def test_a_results_file_without_backends_gets_one_sentence(copy):
 
 def test_several_runs_are_one_comparison(folder, digits, tmp_path):
     other = runs.write(tmp_path / "other", digits.test, {"numpy": {7: 2}}, name="other")
-    both = evidence.load([folder, other])
+    both = load.load([folder, other])
     labels = ["numpy · run", "torch · run", "numpy · other"]
-    assert list(both.results["backends"]) == list(both.answers.logits) == labels
+    assert list(both.results["backends"]) == list(both.predictions.logits) == labels
     assert both.backend_of(labels[2]) == "numpy"
-    shown = {int(index) for index in both.answers.shown}
+    shown = {int(index) for index in both.predictions.shown}
     assert {3, 5, 7} <= shown
-    for index, image in zip(both.answers.shown, both.answers.images, strict=True):
+    for index, image in zip(both.predictions.shown, both.predictions.images, strict=True):
         assert np.array_equal(image, digits.test.images[index])
     html = page.write(both, tmp_path / "both").read_text(encoding="utf-8")
     assert "numpy · other minus numpy · run" in html and "torch · run beside NumPy" in html
@@ -179,8 +182,8 @@ def test_what_every_run_kept_is_shown_side_by_side(digits, tmp_path):
     wrong = {i: (int(digits.test.labels[i]) + 1) % 10 for i in range(200)}
     one = runs.write(tmp_path / "a", digits.test, {"numpy": wrong}, "a")
     other = runs.write(tmp_path / "b", digits.test, {"numpy": {300: 1, 301: 2}}, "b")
-    both = evidence.load([one, other])
-    assert {300, 301} <= {int(index) for index in both.answers.shown}
+    both = load.load([one, other])
+    assert {300, 301} <= {int(index) for index in both.predictions.shown}
 
 
 def test_names_that_look_alike_as_files_keep_their_figures(digits, tmp_path):
@@ -188,7 +191,7 @@ def test_names_that_look_alike_as_files_keep_their_figures(digits, tmp_path):
         runs.write(tmp_path / str(i), digits.test, {"numpy": {}, "torch": {}}, name)
         for i, name in enumerate(["日本", "中国"])
     ]
-    drawn = list(page.exhibits(evidence.load(folders)))
+    drawn = list(page.exhibits(load.load(folders)))
     names = [exhibit.name for exhibit in drawn]
     assert len(names) == len(set(names))
     assert sum(name.startswith("confusion-numpy") for name in names) == 2
@@ -197,14 +200,14 @@ def test_names_that_look_alike_as_files_keep_their_figures(digits, tmp_path):
 
 def test_two_runs_of_one_name_are_told_apart(folder, digits, tmp_path):
     other = runs.write(tmp_path / "run", digits.test, {"numpy": {}}, name="run")
-    names = list(evidence.load([folder, other]).results["backends"])
+    names = list(load.load([folder, other]).results["backends"])
     assert names == ["numpy · run (1)", "torch · run (1)", "numpy · run (2)"]
 
 
 def test_runs_of_different_data_are_refused(folder, digits, tmp_path):
     other = runs.write(tmp_path / "other", digits.test, {"numpy": {}}, name="o", title="Fashion")
     with pytest.raises(LockstepError, match="compares runs of the same test set"):
-        evidence.load([folder, other])
+        load.load([folder, other])
 
 
 # --- Numbers by hand ------------------------------------------------------------------------------
@@ -221,8 +224,8 @@ def results_with(accuracies):
 
 def test_mean_and_deviation_by_hand():
     run = results_with({"torch": [96, 98], "numpy": [97]})["backends"]
-    assert summary.percent(run["torch"], "test_accuracy") == "97.00 ± 1.41 %"  # √2
-    assert summary.percent(run["numpy"], "test_accuracy") == "97.00 %"
+    assert sentences.percent(run["torch"], "test_accuracy") == "97.00 ± 1.41 %"  # √2
+    assert sentences.percent(run["numpy"], "test_accuracy") == "97.00 %"
 
 
 @pytest.mark.parametrize(
@@ -248,17 +251,17 @@ def test_mean_and_deviation_by_hand():
     ],
 )
 def test_the_sentence_about_chance_by_hand(accuracies, words):
-    said = summary.noise_sentence(results_with(accuracies))
+    said = sentences.noise_sentence(results_with(accuracies))
     assert words in said and bool(words) == bool(said)
 
 
 def test_pairs_take_the_same_seed_of_both():
     run = results_with({"numpy": [97.0, 98.0, 99.0], "torch": [97.5, 98.5, 99.5]})
-    (row,) = summary.pairs(run).rows
+    (row,) = sentences.pairs(run).rows
     name, first, seeds, mean, half, _ = row
     assert (name, first, seeds) == ("torch", "numpy", 3)
     assert mean == pytest.approx(0.5) and half == pytest.approx(0, abs=1e-9)
-    assert half < noise.interval([97.5, 98.5, 99.5])  # which unpaired seeds would give
+    assert half < statistics.interval([97.5, 98.5, 99.5])  # which unpaired seeds would give
 
 
 def test_the_largest_difference_is_that_of_the_float64_proof():
@@ -266,9 +269,9 @@ def test_the_largest_difference_is_that_of_the_float64_proof():
         runs.proof(["torch"], "float32", "synced", planted=("torch", 3, 0, 1e-6)),
         runs.proof(["torch", "jax"], planted=("jax", 5, 2, 3e-15)),
     ]
-    size, proof = summary.largest_difference(proofs)
+    size, proof = sentences.largest_difference(proofs)
     assert size == 3e-15 and proof is proofs[1]
-    rows = {(r[0], r[1], r[3]): r for r in summary.parity(proofs).rows}
+    rows = {(r[0], r[1], r[3]): r for r in sentences.parity(proofs).rows}
     assert rows["jax", "float64", "gradient dense1.bias"][4:] == (3e-15, 5, 1e-13, "yes")
 
 
@@ -276,9 +279,9 @@ def test_a_step_on_a_kink_is_not_counted_but_for_logits_and_loss():
     column = 4
     proof = runs.proof(["torch"], "float32", "synced", planted=("torch", 7, column, 1.0))
     assert proof.comparisons[0].undecided[6]
-    assert summary.parity([proof]).rows[column][-1] == "yes"
+    assert sentences.parity([proof]).rows[column][-1] == "yes"
     told = runs.proof(["torch"], "float32", "synced", planted=("torch", 8, column, 1.0))
-    assert summary.parity([told]).rows[column][-4:] == (1.0, 8, 1e-6, "NO")
+    assert sentences.parity([told]).rows[column][-4:] == (1.0, 8, 1e-6, "NO")
 
 
 # --- Text for elsewhere ---------------------------------------------------------------------------
@@ -287,7 +290,7 @@ def test_a_step_on_a_kink_is_not_counted_but_for_logits_and_loss():
 def test_markdown_has_the_table_and_no_foreign_markup(digits, tmp_path):
     evil = "a | b <script> `x` [y](z)"
     run = runs.write(tmp_path / "run", digits.test, TWO, name=evil, title=evil, seeds=2)
-    words = markdown(evidence.load([run]))
+    words = markdown(load.load([run]))
     assert "<script>" not in words.replace("\\<", "") and "`x`" not in words.replace("\\`", "")
     pipes = [line for line in words.splitlines() if line.startswith("| ")]
     assert len(pipes) == 2 + 2 and len({re.sub(r"\\\|", "", p).count("|") for p in pipes}) == 1
@@ -295,21 +298,21 @@ def test_markdown_has_the_table_and_no_foreign_markup(digits, tmp_path):
 
 
 def test_a_spreadsheet_runs_nothing():
-    found = table.Table("t", "t", [table.Column("a"), table.Column("b")], [("=1+1", -2.5)])
+    found = tables.Table("t", "t", [tables.Column("a"), tables.Column("b")], [("=1+1", -2.5)])
     assert list(csv.reader(io.StringIO(found.csv()))) == [["a", "b"], ["'=1+1", "-2.5"]]
 
 
 def test_the_terminals_table_survives_markup(folder, capsys):
-    run = evidence.load([folder]).results
+    run = load.load([folder]).results
     run["failures"] = {"torch": "[red]died[/nonsense]"}
-    text.print_comparison(run)
+    terminal.print_comparison(run)
     assert "[red]died[/nonsense]" in capsys.readouterr().out
 
 
-# --- What the idiom costs -------------------------------------------------------------------------
+# --- What the tutorial costs -------------------------------------------------------------------
 
 
-def idiomatic_run(fast, slow):
+def as_tutorial_run(fast, slow):
     """Only what the sentence reads: (seconds, test accuracy in percent), seed after seed."""
 
     def seeds(values, **more):
@@ -319,7 +322,9 @@ def idiomatic_run(fast, slow):
         ]
         return runs.combined(every)
 
-    return {"backends": {"torch": seeds(fast) | {"idiomatic": seeds(slow, idiom="DataLoader")}}}
+    return {
+        "backends": {"torch": seeds(fast) | {"as_tutorial": seeds(slow, tutorial="DataLoader")}}
+    }
 
 
 @pytest.mark.parametrize(
@@ -341,37 +346,37 @@ def idiomatic_run(fast, slow):
         ),
     ],
 )
-def test_the_sentence_about_the_idiom_by_hand(fast, slow, words):
-    (said,) = summary.idiom_sentences(idiomatic_run(fast, slow))
+def test_the_sentence_about_the_tutorial_by_hand(fast, slow, words):
+    (said,) = sentences.tutorial_sentences(as_tutorial_run(fast, slow))
     assert said.startswith("torch with DataLoader trains ") and words in said
 
 
 @pytest.fixture(scope="module")
-def idiomatic(digits, tmp_path_factory):
+def as_tutorial(digits, tmp_path_factory):
     """A run of two backends and two seeds, in which torch trained with a DataLoader as well."""
-    folder = tmp_path_factory.mktemp("idiomatic") / "run"
-    return runs.write(folder, digits.test, TWO, seeds=2, idioms={"torch": "DataLoader"})
+    folder = tmp_path_factory.mktemp("as_tutorial") / "run"
+    return runs.write(folder, digits.test, TWO, seeds=2, tutorials={"torch": "DataLoader"})
 
 
 SENTENCE = "torch with DataLoader trains 3.0 times as long as the fast way here"
 
 
-def test_an_idiom_stands_beside_the_fast_way_wherever_it_is_read(idiomatic, capsys):
-    found = evidence.load([idiomatic])
-    html = page.write(found, idiomatic).read_text(encoding="utf-8")
-    text.print_comparison(found.results)
+def test_an_tutorial_stands_beside_the_fast_way_wherever_it_is_read(as_tutorial, capsys):
+    found = load.load([as_tutorial])
+    html = page.write(found, as_tutorial).read_text(encoding="utf-8")
+    terminal.print_comparison(found.results)
     for words in (html, capsys.readouterr().out, markdown(found)):
         assert SENTENCE in words and "torch, DataLoader (cpu)" in words
-    rows = list(csv.DictReader((idiomatic / "tables" / "runs.csv").open(encoding="utf-8")))
+    rows = list(csv.DictReader((as_tutorial / "tables" / "runs.csv").open(encoding="utf-8")))
     seconds = {(row["backend"], row["seed"]): float(row["training (s)"]) for row in rows}
     assert seconds["torch, DataLoader", "1"] == 3 * seconds["torch", "1"] == 3 * 5.5
     assert sum(SENTENCE in line for line in html.splitlines()) == 1
     assert "Hatched" in html and "an epoch, as tutorials train" in html
-    assert list(found.results["backends"]) == list(found.answers.logits) == ["numpy", "torch"]
+    assert list(found.results["backends"]) == list(found.predictions.logits) == ["numpy", "torch"]
 
 
-def test_an_idioms_bars_are_hatched_beneath_its_backends(idiomatic):
-    figure = figures.time_and_memory(evidence.load([idiomatic]).results["backends"], "x")
+def test_an_tutorials_bars_are_hatched_beneath_its_backends(as_tutorial):
+    figure = figures.time_and_memory(load.load([as_tutorial]).results["backends"], "x")
     for axes in figure.axes:
         names = [label.get_text() for label in axes.get_yticklabels()]
         assert names == ["numpy", "torch", "with DataLoader"]
@@ -381,12 +386,12 @@ def test_an_idioms_bars_are_hatched_beneath_its_backends(idiomatic):
         assert hatched == {2}
 
 
-def test_idioms_of_several_runs_stay_with_their_backends(idiomatic, folder):
-    both = evidence.load([folder, idiomatic])
-    rows = [row[0] for row in summary.overview(both.results).rows]
+def test_tutorials_of_several_runs_stay_with_their_backends(as_tutorial, folder):
+    both = load.load([folder, as_tutorial])
+    rows = [row[0] for row in sentences.overview(both.results).rows]
     assert rows[-2:] == ["torch · run (2) (cpu)", "torch · run (2), DataLoader (cpu)"]
     (approach,) = (a for a in page._approaches(both) if a.backend == "torch")
-    assert approach.idiom and approach.lines == sources.approach("torch", Recipe()).lines
+    assert approach.tutorial and approach.lines == listings.approach("torch", Recipe()).lines
 
 
 # --- Control and abstraction ----------------------------------------------------------------------
@@ -404,31 +409,34 @@ def f(x):
     return """not
 a docstring"""
 '''
-    assert sources.lines_of_code(source) == 1 + 2 + 2
+    assert listings.lines_of_code(source) == 1 + 2 + 2
 
 
-@pytest.mark.parametrize("name", backend.names())
+@pytest.mark.parametrize("name", registry.names())
 def test_the_code_shown_is_in_the_file_that_it_names(name):
-    shown = sources.approach(name, Recipe())
+    shown = listings.approach(name, Recipe())
     assert shown.hides and shown.lines > 10
     for listing in shown.listings:
-        file = sources.PACKAGE.parent / listing.file
+        file = listings.PACKAGE.parent / listing.file
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
         assert listing.names and all(line.strip() in lines for line in listing.code.splitlines())
     everything = "".join(listing.parts for listing in shown.listings)
-    assert all(part in everything for part in sources.PARTS)
+    assert all(part in everything for part in listings.PARTS)
 
 
-@pytest.mark.parametrize("name", [name for name in backend.names() if backend.idiom(name)])
-def test_the_idiom_shown_is_what_trains(name):
-    (listing,) = sources.approach(name, Recipe(), idiomatic=True).idiom
-    assert "Idiomatic.train_epoch" in listing.names and f"{backend.idiom(name)}(" in listing.code
+@pytest.mark.parametrize("name", [name for name in registry.names() if registry.tutorial(name)])
+def test_the_tutorial_shown_is_what_trains(name):
+    (listing,) = listings.approach(name, Recipe(), as_tutorial=True).tutorial
+    assert (
+        "TutorialNetwork.train_epoch" in listing.names
+        and f"{registry.tutorial(name)}(" in listing.code
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "rmsprop", "adamw"])
 def test_the_optimizer_shown_is_the_recipes(optimizer):
     names = [
-        n for x in sources.approach("numpy", Recipe(optimizer=optimizer)).listings for n in x.names
+        n for x in listings.approach("numpy", Recipe(optimizer=optimizer)).listings for n in x.names
     ]
     expected = {"sgd": "Optimizer", "nesterov": "Momentum", "rmsprop": "RMSprop", "adamw": "Adam"}
     assert f"{expected[optimizer]}.move" in names
@@ -441,7 +449,7 @@ def test_the_digits_worth_a_look_by_hand():
     labels = np.array([0, 0, 1, 1])
     sure = runs.logits_of(labels, {1: 1}, sure=5.0)
     unsure = runs.logits_of(labels, {}, sure=1.0)
-    found = answers.worth_showing(labels, {"a": sure, "b": unsure}).tolist()
+    found = predictions.worth_showing(labels, {"a": sure, "b": unsure}).tolist()
     assert found[0] == 1  # the one on which they disagree comes first
     assert sorted(found) == [0, 1, 2, 3]
 
@@ -450,9 +458,9 @@ def test_no_cell_keeps_more_digits_than_it_may():
     labels = np.zeros(100, np.int64)
     wrong = runs.logits_of(labels, dict.fromkeys(range(60), 3))
     wrong[:60] *= np.linspace(0.5, 2, 60, dtype=np.float32)[:, None]
-    found = answers.worth_showing(labels, {"a": wrong})
+    found = predictions.worth_showing(labels, {"a": wrong})
     mistaken = [i for i in found if i < 60]
-    assert sorted(mistaken) == list(range(60 - answers.PER_CELL, 60))  # those it is surest of
+    assert sorted(mistaken) == list(range(60 - predictions.PER_CELL, 60))  # those it is surest of
 
 
 # --- Figures --------------------------------------------------------------------------------------

@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 import runs
 
-from lockstep import results
 from lockstep.errors import LockstepError
-from lockstep.recipe import Recipe, weights_sha256
+from lockstep.layouts import weights_sha256
+from lockstep.recipe import Recipe
+from lockstep.runs import files, machine, records
+from lockstep.runs.weights import load_weights, save_weights
 
 
 def test_a_run_appears_under_its_name_only_when_it_is_whole(tmp_path):
-    with results.new_run(tmp_path, "good") as folder:
+    with files.new_run(tmp_path, "good") as folder:
         (folder / "file").write_text("content")
         assert not (tmp_path / "good").exists()
     assert (tmp_path / "good" / "file").read_text() == "content"
     for error in (ValueError, KeyboardInterrupt):
-        with pytest.raises(error), results.new_run(tmp_path, "bad") as folder:
+        with pytest.raises(error), files.new_run(tmp_path, "bad") as folder:
             (folder / "file").write_text("half")
             raise error
     assert [path.name for path in tmp_path.iterdir()] == ["good"]
@@ -31,14 +33,14 @@ def test_a_run_is_never_overwritten(tmp_path):
     (tmp_path / "mine").mkdir()
     with (
         pytest.raises(LockstepError, match="exists already; choose another --name"),
-        results.new_run(tmp_path, "mine"),
+        files.new_run(tmp_path, "mine"),
     ):
         raise AssertionError("must not be reached")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../up", ".hidden", "/root"])
 def test_a_name_that_is_no_folder_name_is_refused(tmp_path, name):
-    with pytest.raises(LockstepError, match="cannot be called"), results.new_run(tmp_path, name):
+    with pytest.raises(LockstepError, match="cannot be called"), files.new_run(tmp_path, name):
         raise AssertionError("must not be reached")
 
 
@@ -46,13 +48,13 @@ def test_out_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(LockstepError, match="Cannot write into"),
-        results.new_run(tmp_path / "file", "run"),
+        files.new_run(tmp_path / "file", "run"),
     ):
         raise AssertionError("must not be reached")
 
 
 def whole() -> dict:
-    return {**{key: {} for key in results.Results.__annotations__}, "schema": results.SCHEMA}
+    return {**{key: {} for key in records.Results.__annotations__}, "schema": records.SCHEMA}
 
 
 @pytest.mark.parametrize(
@@ -69,27 +71,29 @@ def test_unusable_results_get_one_sentence(tmp_path, content, words):
     path = tmp_path / "results.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(LockstepError, match=words):
-        results.load(tmp_path)
+        records.load(tmp_path)
     with pytest.raises(LockstepError, match="no such file"):
-        results.load(tmp_path / "absent.json")
+        records.load(tmp_path / "absent.json")
 
 
-@pytest.mark.parametrize("key", ["idiom", "train_seconds"])
-def test_an_idiom_without_its_figures_gets_one_sentence(tmp_path, digits, key):
-    run = runs.write(tmp_path / "run", digits.test, {"torch": {}}, idioms={"torch": "DataLoader"})
+@pytest.mark.parametrize("key", ["tutorial", "train_seconds"])
+def test_an_tutorial_without_its_figures_gets_one_sentence(tmp_path, digits, key):
+    run = runs.write(
+        tmp_path / "run", digits.test, {"torch": {}}, tutorials={"torch": "DataLoader"}
+    )
     content = json.loads((run / "results.json").read_text("utf-8"))
-    assert results.load(run) == content
-    trained = results.trainings(content["backends"])
+    assert records.load(run) == content
+    trained = records.trainings(content["backends"])
     assert list(trained) == ["torch", "torch, DataLoader"]
     del trained["torch, DataLoader"][key]
     (run / "results.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(LockstepError, match=f"lacks {key} of torch; make the run again"):
-        results.load(run)
+        records.load(run)
 
 
 def test_nan_is_not_written_into_json(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
-        results.write_json(tmp_path / "x.json", {"loss": float("nan")})
+        files.write_json(tmp_path / "x.json", {"loss": float("nan")})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -97,8 +101,8 @@ def test_weights_and_recipe_come_back(tmp_path):
     recipe = Recipe(hidden=(8,), dtype="float64", seed=3)
     weights = recipe.initial_weights()
     path = tmp_path / "deep" / "w.safetensors"
-    results.save_weights(path, weights, recipe)
-    loaded, loaded_recipe = results.load_weights(path)
+    save_weights(path, weights, recipe)
+    loaded, loaded_recipe = load_weights(path)
     assert loaded_recipe == recipe and weights_sha256(loaded) == weights_sha256(weights)
     assert [p.name for p in path.parent.iterdir()] == ["w.safetensors"]
 
@@ -108,15 +112,15 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path, content):
     path = tmp_path / "w.safetensors"
     path.write_bytes(content)
     with pytest.raises(LockstepError, match="not a weights file"):
-        results.load_weights(path)
+        load_weights(path)
     with pytest.raises(LockstepError, match="no such file"):
-        results.load_weights(tmp_path / "absent")
+        load_weights(tmp_path / "absent")
 
 
 def test_peak_memory_is_this_process_own():
     """A process that touches 200 MiB more has a peak 200 MiB higher, whatever its parent's is."""
     ballast = np.ones(50 << 20)  # 400 MiB here must not count there
-    code = "from lockstep.results import peak_rss_bytes as p; import sys\n"
+    code = "from lockstep.runs.machine import peak_rss_bytes as p; import sys\n"
     grown = code + "x = bytearray(200 << 20); x[::4096] = b'1' * len(x[::4096])\n"
     small, large = (
         int(subprocess.check_output([sys.executable, "-c", c + "print(p())"]))
@@ -149,4 +153,4 @@ model name\t: Some Core 9000
 )
 def test_a_processor_is_named_with_its_widest_registers(content, name):
     """Two that are both sold as "AMD EPYC" may compute 8 or 16 numbers at once."""
-    assert results._named_in(content) == name
+    assert machine._named_in(content) == name

@@ -21,14 +21,19 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from lockstep import backend, batches, compare, datasets, results, worker
+from lockstep.backends import registry
 from lockstep.backends.numpy import Network
+from lockstep.data import datasets
+from lockstep.data.order import epoch_batches
+from lockstep.processes import parent
 from lockstep.recipe import Recipe
+from lockstep.runs import records, weights
+from lockstep.training import compare
 
 RECIPE = Recipe(hidden=(16, 12), epochs=2)
 SMALL = ["--dataset", "digits", "--hidden", "16,12", "--epochs", "2"]
 RUN = str(Path("runs") / "run")
-NAMES = backend.names()
+NAMES = registry.names()
 MULTIPLY = {"torch": "Linear", "tensorflow": "MatMul", "jax": "dot_general"}
 """What each framework calls a layer's product in its graph."""
 
@@ -90,7 +95,7 @@ def plugin(events: EventAccumulator, tag: str) -> str:
 def keras_events(tmp_path_factory):
     """Of a `fit` with Keras' TensorBoard, from the same weights and in the same order."""
     installed("tensorflow")
-    backend.load("tensorflow")
+    registry.load("tensorflow")
     import keras
 
     data, dtype = datasets.load("digits"), RECIPE.dtype
@@ -126,7 +131,7 @@ def keras_events(tmp_path_factory):
 def planned(count: int) -> list[np.ndarray]:
     """All the batches of the training."""
     epochs = range(1, RECIPE.epochs + 1)
-    orders = (batches.epoch_batches(count, RECIPE.batch_size, RECIPE.seed, e) for e in epochs)
+    orders = (epoch_batches(count, RECIPE.batch_size, RECIPE.seed, e) for e in epochs)
     return [batch for order in orders for batch in order]
 
 
@@ -163,7 +168,7 @@ def test_tags_steps_and_values_are_those_of_keras_own_callback(part, events, ker
 
 @pytest.mark.parametrize("name", NAMES)
 def test_scalars_are_those_of_the_results(name, compared, events):
-    history = results.load(compared[1])["backends"][name]["history"]
+    history = records.load(compared[1])["backends"][name]["history"]
     of_parts = {
         "train": {"epoch_loss": "running_loss", "epoch_accuracy": "running_accuracy"},
         "validation": {"epoch_loss": "test_loss", "epoch_accuracy": "test_accuracy"},
@@ -178,7 +183,7 @@ def test_scalars_are_those_of_the_results(name, compared, events):
 @pytest.mark.parametrize("name", NAMES)
 def test_update_loss_is_each_batchs_own(name, events, digits):
     images, labels = datasets.scale(digits.train.images, "float32"), digits.train.labels
-    dialect = getattr(backend.load(name), "dialect", RECIPE.dialect)  # by hand: the recipe's
+    dialect = getattr(registry.load(name), "dialect", RECIPE.dialect)  # by hand: the recipe's
     by_hand = Network(Recipe(hidden=(16, 12), dialect=dialect), RECIPE.initial_weights())
     order = planned(len(labels))
     losses = [by_hand.step(images[batch], labels[batch]).loss for batch in order]
@@ -189,7 +194,7 @@ def test_update_loss_is_each_batchs_own(name, events, digits):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_histograms_hold_every_weight(name, compared, events):
-    trained, _ = results.load_weights(compared[1] / "weights" / f"{name}.safetensors")
+    trained, _ = weights.load_weights(compared[1] / "weights" / f"{name}.safetensors")
     assert set(trained) == set(RECIPE.shapes)
     for weight, array in trained.items():
         steps, buckets = series(events[name]["train"], f"{weight}/histogram")
@@ -265,7 +270,7 @@ def test_tensorboard_serves_the_scalars(compared):
         while set(tags := ask(address, "tags")) != expected:  # it reads one run after the other
             assert time.monotonic() < deadline, tags
             time.sleep(0.2)
-        history = results.load(compared[1])["backends"]["torch"]["history"]
+        history = records.load(compared[1])["backends"]["torch"]["history"]
         points = ask(address, "scalars", run="tensorboard/torch/validation", tag="epoch_loss")
         served = [(step, value) for _, step, value in points]
         losses = [entry["test_loss"] for entry in history]
@@ -291,8 +296,8 @@ def test_every_seed_has_a_place_of_its_own_and_writing_changes_no_number(tmp_pat
     board = tmp_path / "runs" / "with" / "tensorboard"
     assert sorted(path.name for path in board.iterdir()) == ["numpy", "numpy-seed5"]
     assert not (tmp_path / "runs" / "without" / "tensorboard").exists()
-    first, second = results.load(tmp_path / "runs" / "with")["backends"]["numpy"]["repeats"]
-    plain = results.load(tmp_path / "runs" / "without")["backends"]["numpy"]
+    first, second = records.load(tmp_path / "runs" / "with")["backends"]["numpy"]["repeats"]
+    plain = records.load(tmp_path / "runs" / "without")["backends"]["numpy"]
     for entry, other in zip(first["history"], plain["history"], strict=True):
         assert entry | {"seconds": 0} == other | {"seconds": 0}
     for folder, seeded in (("numpy", first), ("numpy-seed5", second)):
@@ -301,15 +306,15 @@ def test_every_seed_has_a_place_of_its_own_and_writing_changes_no_number(tmp_pat
 
 
 def test_a_backend_that_fails_leaves_no_events(tmp_path, monkeypatch, digits):
-    def run(job, tell):
-        result = really_run(job | {"backend": "numpy"}, tell)
+    def send(module, job, on_event):
+        result = really_send(module, job | {"backend": "numpy"}, on_event)
         if job["backend"] == "torch":
             assert list(Path(job["tensorboard"]).rglob("*tfevents*"))
-            raise worker.WorkerFailed("it broke")
+            raise parent.ChildFailed("it broke")
         return result
 
-    really_run = worker.run
-    monkeypatch.setattr(worker, "run", run)
+    really_send = parent.send
+    monkeypatch.setattr(parent, "send", send)
     compared = compare.compare(
         RECIPE, ("numpy", "torch"), digits, tmp_path / "runs", "r", tensorboard=True
     )
@@ -339,7 +344,7 @@ def test_without_tensorboard_one_sentence_says_how_to_get_it(tmp_path):
     code = f"""if True:
         import sys
         sys.modules["tensorboard"] = None  # as if it were not installed
-        from lockstep.cli import main
+        from lockstep.cli.main import main
         sys.exit(main({arguments}))"""
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, encoding="utf-8"

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from conftest import installed, largest
 
-from lockstep import batches
 from lockstep.backends.numpy import Network as ByHand
-from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe, largest_difference
+from lockstep.data.order import epoch_batches
+from lockstep.layouts import largest_difference
+from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe
 
 COUNT, TOLERANCE = 300, 2e-13
 
@@ -30,7 +31,7 @@ def torch_backend(monkeypatch):
 def differences(network, digits, recipe):
     """From the network by hand, after an epoch in two portions: losses, weights and memory."""
     images, labels = digits.train.images[:COUNT], digits.train.labels[:COUNT]
-    order = [*batches.epoch_batches(COUNT, 32, 0, 1), *batches.epoch_batches(COUNT, 32, 0, 2)]
+    order = [*epoch_batches(COUNT, 32, 0, 1), *epoch_batches(COUNT, 32, 0, 2)]
     rates = recipe.learning_rate * np.linspace(1, 2, len(order))
     by_hand = ByHand(recipe, recipe.initial_weights())
     ran = []
@@ -67,7 +68,7 @@ def test_they_are_once_they_are_compiled(torch_backend, digits):
     told = []
     network.tell = told.append
     images, labels = digits.train.images[:COUNT], digits.train.labels[:COUNT]
-    network.warm_up(images, labels, batches.epoch_batches(COUNT, 32, 0, 1))
+    network.warm_up(images, labels, epoch_batches(COUNT, 32, 0, 1))
     assert [event["event"] for event in told] == ["compiling"]
     assert network.notes == "updates compiled by torch.compile" and network.state == {}
     assert max(differences(network, digits, recipe)) < TOLERANCE
@@ -78,7 +79,7 @@ def test_short_trainings_are_not_compiled(torch_backend, monkeypatch, digits):
     recipe = Recipe(hidden=(16,), epochs=1)
     network = torch_backend.Network(recipe, recipe.initial_weights(), "cpu")
     images, labels = digits.train.images[:COUNT], digits.train.labels[:COUNT]
-    network.train_epoch(images, labels, batches.epoch_batches(COUNT, 32, 0, 1))
+    network.train_epoch(images, labels, epoch_batches(COUNT, 32, 0, 1))
     assert network._compiled is None and network.notes == ""
 
 

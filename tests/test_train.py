@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from conftest import installed, largest
 
-from lockstep import compare, distortions, train
 from lockstep.backends.numpy import Network
-from lockstep.datasets import scale
+from lockstep.data import distortions
+from lockstep.data.datasets import scale
 from lockstep.errors import LockstepError
-from lockstep.metrics import evaluate
-from lockstep.recipe import Recipe, largest_difference
+from lockstep.layouts import largest_difference
+from lockstep.recipe import Recipe
+from lockstep.training import compare, loop
+from lockstep.training.metrics import evaluate
 
 RECIPE = Recipe(hidden=(16,), batch_size=16, epochs=2, dtype="float64")
 
@@ -34,7 +36,7 @@ class Watched(Network):
 
 def trained(recipe, data):
     network = Watched(recipe, recipe.initial_weights())
-    return network, train.train(network, data)
+    return network, loop.train(network, data)
 
 
 def test_what_comes_out_is_the_mean_of_the_last_share(digits):
@@ -88,6 +90,6 @@ def test_a_validation_set_is_the_end_of_the_training_set_and_nothing_of_the_test
         with pytest.raises(LockstepError, match="--validation is"):
             digits.validated(count)
     by_hand = Network(RECIPE, RECIPE.initial_weights())
-    done = train.train(by_hand, data)
+    done = loop.train(by_hand, data)
     logits = by_hand.forward(scale(digits.train.images[-100:], "float64"))
     assert done.result["test_accuracy"] == evaluate(logits, digits.train.labels[-100:]).accuracy

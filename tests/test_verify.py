@@ -8,27 +8,30 @@ import numpy as np
 import pytest
 from conftest import IN_CI, absent
 
-from lockstep import backend, datasets, verify
+from lockstep.backends import registry
 from lockstep.backends.numpy import Network as ByHand
+from lockstep.data import datasets
+from lockstep.errors import LockstepError, TrainingFailed
+from lockstep.proof import beside, prove
+from lockstep.proof.comparison import VIEWS, Comparison, Proof, from_dict, tolerances
 from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe
-from lockstep.verify import Comparison, from_dict
 
 SMALL = Recipe(hidden=(12, 8), activation="tanh", dtype="float64")
 
 
 def batches(recipe, digits, steps):
-    return list(verify.batches_of(recipe, digits.train, steps))
+    return list(beside.batches_of(recipe, digits.train, steps))
 
 
 def compare(network, recipe, digits, view, steps=6):
     reference = ByHand(recipe, recipe.initial_weights())
-    found = verify.beside(network, reference, batches(recipe, digits, steps), view)
-    bounds = verify.tolerances(recipe, view)
+    found = beside.beside(network, reference, batches(recipe, digits, steps), view)
+    bounds = tolerances(recipe, view)
     return Comparison("own", "1", "cpu", "torch", view, *found, bounds)
 
 
 def test_numpy_beside_itself_differs_by_nothing(digits):
-    for view in verify.VIEWS:
+    for view in VIEWS:
         result = compare(ByHand(SMALL, SMALL.initial_weights()), SMALL, digits, view)
         assert result.same and result.worst() == 0 and result.differences.shape[0] == 6
     order = ["logits", "loss", "gradient dense2.bias", "gradient dense2.weight"]
@@ -74,7 +77,7 @@ class Planted(ByHand):
         "memory dense0.weight.v",
     ],
 )
-@pytest.mark.parametrize("view", verify.VIEWS)
+@pytest.mark.parametrize("view", VIEWS)
 def test_the_first_number_that_differs_is_named(digits, where, view, factor):
     network = Planted(SMALL, SMALL.initial_weights())
     network.where, network.factor = where, factor
@@ -97,17 +100,17 @@ def test_a_relu_on_its_kink_is_shown_and_not_judged(digits):
     recipe = Recipe(hidden=(12,), dtype="float32", optimizer="sgd")
     steps = batches(recipe, digits, 3)
     weights = recipe.initial_weights()
-    assert not verify.on_a_kink(ByHand(recipe, weights), steps[0][0])
+    assert not beside.on_a_kink(ByHand(recipe, weights), steps[0][0])
     lit = np.flatnonzero(steps[0][0][0])[:2]
     column = np.zeros(784, "float32")
     column[lit] = 0.1 / steps[0][0][0][lit] * [1, -1]
     weights["dense0.weight"][:, 5] = column
     reference = ByHand(recipe, weights)
-    assert verify.on_a_kink(reference, steps[0][0][:1])
+    assert beside.on_a_kink(reference, steps[0][0][:1])
     planted = Planted(recipe, weights)
     planted.where, planted.at = "gradient dense0.weight", 1
-    found = verify.beside(planted, reference, [(steps[0][0][:1], steps[0][1][:1], 0.1)], "synced")
-    bounds = verify.tolerances(Recipe(), "synced", 0.0)
+    found = beside.beside(planted, reference, [(steps[0][0][:1], steps[0][1][:1], 0.1)], "synced")
+    bounds = tolerances(Recipe(), "synced", 0.0)
     comparison = Comparison("own", "1", "cpu", "torch", "synced", *found, bounds)
     assert comparison.undecided.tolist() == [True] and comparison.differences.max() > 0
     assert comparison.same and comparison.worst() == 0
@@ -116,17 +119,17 @@ def test_a_relu_on_its_kink_is_shown_and_not_judged(digits):
 
 def test_a_proof_that_judged_nothing_proves_nothing():
     column = [["loss", "gradient dense0.bias"], np.array([[0.0, 5.0]]), np.array([True])]
-    bounds = verify.tolerances(Recipe(), "synced")
+    bounds = tolerances(Recipe(), "synced")
     comparison = Comparison("torch", "1", "cpu", "torch", "synced", *column, bounds)
     assert comparison.same and not comparison.judged
-    proof = verify.Proof(SMALL, "digits", 1, "", "", [comparison], {})
-    assert not proof.same and "no synced step could be judged" in verify.verdict(proof)
+    proof = Proof(SMALL, "digits", 1, "", "", [comparison], {})
+    assert not proof.same and "no synced step could be judged" in proof.verdict
     assert not proof._replace(comparisons=[]).same
 
 
 def test_a_wrong_loss_on_a_kink_is_still_wrong():
     column = [["loss", "gradient dense0.bias"], np.array([[0.1, 5.0]]), np.array([True])]
-    bounds = verify.tolerances(Recipe(), "synced")
+    bounds = tolerances(Recipe(), "synced")
     comparison = Comparison("torch", "1", "cpu", "torch", "synced", *column, bounds)
     assert comparison.first == (1, "loss", 0.1)
 
@@ -135,7 +138,7 @@ def test_a_unit_that_gets_nothing_is_not_on_a_kink(digits):
     recipe = Recipe(hidden=(4, 4), dtype="float64")
     weights = recipe.initial_weights()
     weights["dense0.weight"][:] = -abs(weights["dense0.weight"])  # every ReLU of the first is off
-    assert not verify.on_a_kink(ByHand(recipe, weights), batches(recipe, digits, 1)[0][0])
+    assert not beside.on_a_kink(ByHand(recipe, weights), batches(recipe, digits, 1)[0][0])
 
 
 def test_kinks_are_rare_enough_to_judge_nearly_every_step(mnist):
@@ -143,8 +146,8 @@ def test_kinks_are_rare_enough_to_judge_nearly_every_step(mnist):
     recipe = Recipe(batch_size=128, dtype="float32")
     reference = ByHand(recipe, recipe.initial_weights())
     kinks = 0
-    for images, labels, rate in verify.batches_of(recipe, mnist.train, 60):
-        kinks += verify.on_a_kink(reference, images)
+    for images, labels, rate in beside.batches_of(recipe, mnist.train, 60):
+        kinks += beside.on_a_kink(reference, images)
         reference.step(images, labels, rate)
     assert kinks < 12
 
@@ -159,14 +162,14 @@ def test_nan_is_a_difference(digits):
 
 def test_another_precision_is_an_error_and_not_a_small_difference(digits):
     single = Recipe(hidden=(12, 8), activation="tanh", dtype="float32")
-    with pytest.raises(verify.LockstepError, match="computes in float32 where float64 was asked"):
+    with pytest.raises(LockstepError, match="computes in float32 where float64 was asked"):
         compare(ByHand(single, single.initial_weights()), SMALL, digits, "free")
 
 
 @pytest.fixture(scope="module")
 def frameworks():
-    others = tuple(name for name in backend.names() if name != backend.REFERENCE)
-    found = tuple(name for name in others if name in backend.installed())
+    others = tuple(name for name in registry.names() if name != registry.REFERENCE)
+    found = tuple(name for name in others if name in registry.installed())
     if found != others and IN_CI:
         absent(f"only {found} of {others} installed")
     return found
@@ -184,16 +187,16 @@ def test_every_framework_computes_what_numpy_computes(optimizer, frameworks, mni
     recipe = Recipe(
         optimizer=optimizer, schedule="cosine", l2=1e-4, batch_size=128, dtype="float64"
     )
-    proof = verify.verify(recipe, frameworks, mnist, steps=25, device="cpu")
+    proof = prove.verify(recipe, frameworks, mnist, steps=25, device="cpu")
     assert proof.failures == {} and len(proof.comparisons) == 2 * len(frameworks)
-    assert proof.same, verify.verdict(proof)
+    assert proof.same, proof.verdict
     assert all(c.worst() < 1e-12 for c in proof.comparisons)
 
 
 def test_float32_synced_gradients_agree_to_1e_6(frameworks, mnist):
     recipe = Recipe(batch_size=128, dtype="float32")
-    proof = verify.verify(recipe, frameworks, mnist, steps=25, device="cpu")
-    assert proof.same, verify.verdict(proof)
+    proof = prove.verify(recipe, frameworks, mnist, steps=25, device="cpu")
+    assert proof.same, proof.verdict
     for comparison in proof.comparisons:
         if comparison.view == "synced":
             assert comparison.worst("gradient") < 1e-6
@@ -202,19 +205,19 @@ def test_float32_synced_gradients_agree_to_1e_6(frameworks, mnist):
 
 
 def test_the_wrong_dialect_is_told(frameworks, digits):
-    proof = verify.verify(SMALL, ("tensorflow",), digits, steps=5, dialect="torch", views=("free",))
+    proof = prove.verify(SMALL, ("tensorflow",), digits, steps=5, dialect="torch", views=("free",))
     assert not proof.same
     assert proof.comparisons[0].first[:2] == (1, "weight dense0.weight")
-    assert "Not the same: tensorflow (free) first differs at step 1" in verify.verdict(proof)
+    assert "Not the same: tensorflow (free) first differs at step 1" in proof.verdict
 
 
 def test_a_framework_that_cannot_run_is_not_the_same(digits, monkeypatch, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('libtorch.so')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(verify.TrainingFailed, match=r"torch failed: ImportError: libtorch\.so"):
-        verify.verify(SMALL, ("torch",), digits, steps=2)
-    proof = verify.verify(SMALL, ("torch", "jax"), digits, steps=2)
-    assert not proof.same and "torch failed: ImportError" in verify.verdict(proof)
+    with pytest.raises(TrainingFailed, match=r"torch failed: ImportError: libtorch\.so"):
+        prove.verify(SMALL, ("torch",), digits, steps=2)
+    proof = prove.verify(SMALL, ("torch", "jax"), digits, steps=2)
+    assert not proof.same and "torch failed: ImportError" in proof.verdict
     assert all(c.backend == "jax" and c.same for c in proof.comparisons)
 
 
@@ -242,8 +245,8 @@ def test_the_batches_run_on_into_the_next_epoch(digits):
 @pytest.mark.cuda
 def test_every_framework_computes_the_same_on_cuda(frameworks, mnist):
     recipe = Recipe(batch_size=128, dtype="float64")
-    able = tuple(n for n in frameworks if "cuda" in backend.load(n).devices("float64"))
+    able = tuple(n for n in frameworks if "cuda" in registry.load(n).devices("float64"))
     if not able:
         pytest.skip("no CUDA device here")
-    proof = verify.verify(recipe, able, mnist, steps=100, device="cuda")
-    assert proof.same, verify.verdict(proof)
+    proof = prove.verify(recipe, able, mnist, steps=100, device="cuda")
+    assert proof.same, proof.verdict

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lockstep import results
+from lockstep.runs import records
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,9 +24,10 @@ def wheel(tmp_path_factory) -> Path:
 
 def test_the_wheel_holds_the_heart_and_the_digits(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"neural_networks.py", "lockstep/embedded/digits-images-idx3-ubyte.gz"} <= names
+    assert {"lockstep/data/embedded/digits-images-idx3-ubyte.gz"} <= names
     assert "lockstep/recipes/simard.toml" in names
-    assert not any(name.startswith(("tests", "benchmarks", "runs")) for name in names)
+    tops = {name.split("/")[0] for name in names}
+    assert all(top == "lockstep" or top.endswith(".dist-info") for top in tops), tops
 
 
 @pytest.fixture(scope="module")
@@ -51,5 +52,5 @@ def test_the_core_alone_trains_numpy_and_says_how_to_add_the_others(installed, t
     )
     assert done.returncode == 0, done.stderr
     assert "pip install 'lockstep-nn[jax,numba,tensorflow,torch]'" in done.stdout
-    assert list(results.load(tmp_path / "runs" / "r")["backends"]) == ["numpy"]
+    assert list(records.load(tmp_path / "runs" / "r")["backends"]) == ["numpy"]
     assert (tmp_path / "runs" / "r" / "report.html").is_file()

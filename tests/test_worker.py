@@ -13,19 +13,26 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lockstep import datasets, worker
+from lockstep.data import datasets
+from lockstep.processes import jobs
+from lockstep.processes.parent import ChildFailed, send
 from lockstep.recipe import Recipe
+from lockstep.training import child
+
+
+def run(job, on_event):
+    return send(child.__name__, job, on_event)
 
 
 def job(backend="numpy", device="auto", **settings):
     recipe = Recipe(**{"hidden": (16,), "epochs": 2, **settings})
-    base = worker.job("train", backend, recipe, datasets.load("digits"), device)
+    base = jobs.job(backend, recipe, datasets.load("digits"), device)
     return {**base, "weights": None, "first_epoch_weights": None, "test_logits": None}
 
 
 def test_it_tells_that_it_is_ready_then_how_far_it_is_then_each_epoch():
     events = []
-    result = worker.run(job(), events.append)
+    result = run(job(), events.append)
     kinds = [event["event"] for event in events]
     assert kinds[0] == "ready" and kinds[-1] == "epoch" and kinds.count("epoch") == 2
     shares = [event["epochs_done"] for event in events if event["event"] == "running"]
@@ -36,7 +43,7 @@ def test_it_tells_that_it_is_ready_then_how_far_it_is_then_each_epoch():
 
 def test_running_and_evaluated_accuracy_are_different_things():
     """The running mean lags behind: its weights are those of the whole epoch (design/semantics)."""
-    first = worker.run(job(), lambda event: None)["history"][0]
+    first = run(job(), lambda event: None)["history"][0]
     assert first["running_accuracy"] < first["train_accuracy"] - 0.05
     assert first["running_loss"] > first["train_loss"]
 
@@ -49,36 +56,36 @@ def test_running_and_evaluated_accuracy_are_different_things():
     ],
 )
 def test_what_cannot_be_done_comes_back_as_a_sentence(settings, words):
-    with pytest.raises(worker.WorkerFailed, match=words):
-        worker.run(job(**settings), lambda event: None)
+    with pytest.raises(ChildFailed, match=words):
+        run(job(**settings), lambda event: None)
 
 
 def test_a_framework_that_breaks_is_quoted(monkeypatch, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('libtorch.so: cannot open')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(worker.WorkerFailed, match=r"ImportError: libtorch\.so: cannot open"):
-        worker.run(job("torch"), lambda event: None)
+    with pytest.raises(ChildFailed, match=r"ImportError: libtorch\.so: cannot open"):
+        run(job("torch"), lambda event: None)
 
 
 def test_what_a_framework_prints_does_not_disturb_the_events(monkeypatch, tmp_path):
     noisy = tmp_path / "torch.py"
     noisy.write_text("import os; print('noise'); os.write(1, b'more'); raise ImportError('so')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(worker.WorkerFailed, match="ImportError: so"):
-        worker.run(job("torch"), lambda event: None)
+    with pytest.raises(ChildFailed, match="ImportError: so"):
+        run(job("torch"), lambda event: None)
 
 
 def test_a_worker_that_is_killed_is_mourned_with_its_last_words(monkeypatch, tmp_path):
     noisy = tmp_path / "torch.py"
     noisy.write_text("import os, sys; print('last words', file=sys.stderr); os.abort()")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(worker.WorkerFailed, match=r"killed by signal 6: .*"):
-        worker.run(job("torch"), lambda event: None)
+    with pytest.raises(ChildFailed, match=r"killed by signal 6: .*"):
+        run(job("torch"), lambda event: None)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows kills no process by a signal")
 def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
-    code = "import test_worker as t; t.worker.run(t.job(epochs=100_000), lambda event: None)"
+    code = "import test_worker as t; t.run(t.job(epochs=100_000), lambda event: None)"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent)
     deadline = time.monotonic() + 30
     while not (children := psutil.Process(parent.pid).children()):
@@ -102,6 +109,6 @@ def test_interrupting_leaves_no_orphan():
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        worker.run(job(epochs=100_000), lambda event: None)
+        run(job(epochs=100_000), lambda event: None)
     thread.join()
     assert psutil.Process().children() == []

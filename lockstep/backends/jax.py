@@ -18,12 +18,13 @@ import optax
 from jax import lax
 from jax.extend.core import Literal
 
-from ..backend import Backend, Operation, Running, Step
-from ..batches import padded_runs
-from ..datasets import scale
+from ..data.datasets import scale
+from ..data.order import padded_runs
 from ..errors import LockstepError
-from ..kept import Kept
-from ..recipe import Recipe, Weights
+from ..layouts import Weights
+from ..recipe import Recipe
+from .cache import Kept
+from .contract import Backend, Operation, Running, Step
 
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}
 SLOTS = {"velocity": "trace", "m": "mu", "v": "nu"}

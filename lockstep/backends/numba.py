@@ -10,14 +10,13 @@ from typing import Any
 import numba
 import numpy as np
 
-from neural_networks import aligned_zeros
-
-from .. import kernels
-from ..backend import Backend, Running, Step, optimizer_by_hand, optimizer_slots
-from ..datasets import scale
+from ..by_hand.arrays import aligned_zeros
+from ..data.datasets import scale
 from ..errors import LockstepError
-from ..kept import Kept
-from ..recipe import Weights
+from ..layouts import Weights
+from . import kernels
+from .cache import Kept
+from .contract import Backend, Running, Step, optimizer_by_hand, optimizer_slots
 
 FEWEST_UNITS = 16
 """Of each hidden layer that are worth a thread: a cache line of float32."""
@@ -248,7 +247,7 @@ class Network(Backend):
 
     def _tell_of_compilation(self) -> None:
         what = f"compiling the {self.recipe.dtype} kernels, which takes ten seconds the first time"
-        self.tell({"event": "compiling", "words": what})
+        self.on_event({"event": "compiling", "words": what})
 
     def _seat(self, images: kernels.Images, most: int) -> None:
         """Desks that are large enough, with place for whole images if those are used."""
@@ -294,7 +293,7 @@ class Network(Backend):
     def _numbers(self, rates: np.ndarray) -> np.ndarray:
         """Rate, epsilon and shrinking factor of the next updates, (count, 3).
 
-        Those of Adam as in `neural_networks.Adam.move`, computed in float64.
+        Those of Adam as in `by_hand.optimizers.Adam.move`, computed in float64.
         """
         recipe, by_hand = self.recipe, self.optimizer
         t = by_hand.t + np.arange(1, len(rates) + 1)

@@ -1,4 +1,4 @@
-"""The network by hand, `neural_networks.py`, behind the contract."""
+"""The network by hand, `lockstep/by_hand/`, behind the contract."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-import neural_networks
-
-from ..backend import Backend, Running, Step, optimizer_by_hand
-from ..recipe import Weights
+from ..by_hand import network as by_hand_network
+from ..by_hand.losses import cross_entropies
+from ..by_hand.step import step
+from ..layouts import Weights
+from .contract import Backend, Running, Step, optimizer_by_hand
 
 
 class Network(Backend):
@@ -26,7 +27,7 @@ class Network(Backend):
     def build(self) -> None:
         recipe = self.recipe
         self.dialect = recipe.dialect
-        self.network = neural_networks.Network(
+        self.network = by_hand_network.Network(
             recipe.sizes, recipe.activation, recipe.l2, recipe.dtype
         )
         self._reset_optimizer()
@@ -66,7 +67,7 @@ class Network(Backend):
         self, images: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
     ) -> Step:
         self.optimizer.learning_rate = float(self.rates(1, learning_rate)[0])
-        logits, loss = self.network.step(self.scaled(images), labels, self.optimizer)
+        logits, loss = step(self.network, self.optimizer, self.scaled(images), labels)
         gradients = {n: view.copy() for n, view in self._named(self.network.gradient).items()}
         return Step(logits, loss, gradients, self.weights)
 
@@ -93,7 +94,7 @@ class Network(Backend):
             optimizer.update(network)
 
         y, starts = labels[np.concatenate(batches)], ends - sizes
-        losses = neural_networks.cross_entropies(logits, y).astype(np.float64)
+        losses = cross_entropies(logits, y).astype(np.float64)
         right = (logits.argmax(axis=1) == y).astype(np.int64)
         means = np.add.reduceat(losses, starts) / sizes
         return Running(means + penalties, np.add.reduceat(right, starts))

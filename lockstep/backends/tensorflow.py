@@ -15,10 +15,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import tensorflow as tf
 
-from ..backend import Backend, Formulas, Operation, Running, Step, optimizer_slots
-from ..batches import padded_runs
-from ..kept import Kept
-from ..recipe import Recipe, Weights
+from ..data.order import padded_runs
+from ..layouts import Weights
+from ..recipe import Recipe
+from .cache import Kept
+from .contract import Backend, Formulas, Operation, Running, Step, optimizer_slots
 
 tf.get_logger().setLevel("ERROR")  # a proof builds many networks: no advice about retracing
 
@@ -101,7 +102,7 @@ class Diary(keras.callbacks.Callback):
 class Network(Backend):
     """Keras on TensorFlow: `Sequential`, `SparseCategoricalCrossentropy(from_logits=True)`.
 
-    Keras writes Adam in a dialect of its own, which `neural_networks.Adam` explains.
+    Keras writes Adam in a dialect of its own, which `by_hand.optimizers.Adam` explains.
     """
 
     dialect = "keras"
@@ -302,10 +303,10 @@ class Network(Backend):
         ]
 
 
-class Idiomatic(Network):
+class TutorialNetwork(Network):
     """Keras as its tutorials train: `compile`, then `fit`."""
 
-    idiom = "fit"
+    tutorial = "fit"
     _scaled: tuple = (None, None)
     warm_up = Backend.warm_up
 

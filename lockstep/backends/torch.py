@@ -15,9 +15,10 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from ..backend import CLIPPED, Backend, Formulas, Operation, Running, Step, optimizer_slots
-from ..kept import Kept
-from ..recipe import Recipe, Weights
+from ..layouts import Weights
+from ..recipe import Recipe
+from .cache import Kept
+from .contract import CLIPPED, Backend, Formulas, Operation, Running, Step, optimizer_slots
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 SLOTS = {"velocity": "momentum_buffer", "m": "exp_avg", "v": "exp_avg_sq"}
@@ -326,11 +327,11 @@ class Network(Backend):
         """Have the updates compiled if a training with so many to an epoch is worth it."""
         if self._note or self.formulas or batches * self.recipe.epochs < LONG:
             return
-        self.tell({"event": "compiling", "words": COMPILING})
+        self.on_event({"event": "compiling", "words": COMPILING})
         reason = why_not_compiled(self.device)
         if reason:
             self._note = f"not compiled: {reason}"
-            self.tell({"event": "compiling", "words": self._note})
+            self.on_event({"event": "compiling", "words": self._note})
             return
         self._note = "updates compiled by torch.compile"
         torch.compiler.reset()  # it keeps eight variants of a function, of all networks together
@@ -400,10 +401,10 @@ class Network(Backend):
         return operations
 
 
-class Idiomatic(Network):
+class TutorialNetwork(Network):
     """PyTorch as its tutorials train: a DataLoader, and the optimizer as it comes."""
 
-    idiom = "DataLoader"
+    tutorial = "DataLoader"
     warm_up = Backend.warm_up
     fused = None
     _kept: tuple = (None, None, None)

@@ -4,7 +4,6 @@ Every function returns a `matplotlib.figure.Figure`, made without pyplot, so tha
 changes and nothing needs a screen. A single figure is as wide as a phone can show legibly.
 """
 
-from .bench import growth, race, target
 from .confusion import confusion_differences, confusion_matrix
 from .costs import time_and_memory
 from .ladder import ladder
@@ -20,13 +19,10 @@ __all__ = [
     "confusion_matrix",
     "digits",
     "first_layer",
-    "growth",
     "inline_svg",
     "ladder",
     "loss_against_epoch",
     "parity",
-    "race",
     "save",
-    "target",
     "time_and_memory",
 ]

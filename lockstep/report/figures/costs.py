@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ...results import BackendResult, runs_of, trainings
+from ...runs.records import BackendResult, runs_of, trainings
 from .style import AMBER, BLUE, GREEN, INK, QUIET, VERMILION, WIDTH, headline, styled
 
 START_UP = {"import_seconds": AMBER, "compile_seconds": VERMILION}
@@ -30,7 +30,7 @@ HATCHED = {"facecolor": "none", "hatch": "////", "linewidth": 0, "alpha": 0.75}
 def time_and_memory(backends: Mapping[str, BackendResult], title: str) -> Figure:
     """Training, start-up (import and first calls) and peak memory of each backend.
 
-    The bar is the median over the runs, marked where it ends; each run is a dot. An idiom's bars
+    The bar is the median over the runs, marked where it ends; each run is a dot. An tutorial's bars
     are hatched, beneath those of its backend.
     """
     rows = trainings(backends)
@@ -58,7 +58,9 @@ def _bar(
     for key, colour in stacked.items():
         values = np.array([factor * _figure(run, key) for run in runs_of(result)])
         median = statistics.median(values)
-        look = {"edgecolor": colour} | HATCHED if "idiom" in result else {"color": colour} | PLAIN
+        look = (
+            {"edgecolor": colour} | HATCHED if "tutorial" in result else {"color": colour} | PLAIN
+        )
         axes.barh(place, median, left=left, height=0.56, **look)
         left, sums = left + median, sums + values
     left = statistics.median(sums)
@@ -70,12 +72,12 @@ def _bar(
 
 
 def _name_the_rows(axes: Axes, rows: Mapping[str, BackendResult]) -> None:
-    """Backends by name; an idiom, beneath its backend, says what it trains with."""
-    names = [f"with {r['idiom']}" if "idiom" in r else name for name, r in rows.items()]
+    """Backends by name; an tutorial, beneath its backend, says what it trains with."""
+    names = [f"with {r['tutorial']}" if "tutorial" in r else name for name, r in rows.items()]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.45, -0.55)
     for words, result in zip(axes.get_yticklabels(), rows.values(), strict=True):
-        if "idiom" in result:
+        if "tutorial" in result:
             words.set_color(QUIET)
 
 

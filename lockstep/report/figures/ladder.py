@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..summary import accuracy_words
+from ..sentences import accuracy_words
 from .style import AMBER, BLUE, FAINT, GREEN, INK, PAPER, QUIET, headline, logarithmic, styled
 
 STEP_LOOKS = (

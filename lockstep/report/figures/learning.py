@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ...noise import interval
-from ...results import BackendResult, runs_of
+from ...runs.records import BackendResult, runs_of
+from ...statistics import interval
 from .style import (
     BLUE,
     GREEN,

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ...verify import Comparison
+from ...proof.comparison import Comparison
 from .style import INK, QUIET, VERMILION, WIDTH, headline, styled
 
 SMALLEST, LARGEST = -17, 0

@@ -18,7 +18,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from ...results import write_whole
+from ...runs.files import write_whole
 
 INK, QUIET, FAINT, GRID, PAPER = "#222222", "#595959", "#888888", "#e4e4e4", "#ffffff"
 # Okabe & Ito's palette, which colour-blind readers can tell apart.

@@ -1,0 +1,115 @@
+"""`lockstep verify`: the proof for every framework, or the check of a file of one's own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from ..backends import registry
+from ..errors import FAILED, LockstepError, one_of
+from . import options as shared
+from .progress import Progress
+
+STEPS, STEPS_OF_A_FILE = 100, 10
+
+
+def add_flags(command: argparse.ArgumentParser) -> None:
+    """The proof, the recipe, the data."""
+    command.add_argument(
+        "file", nargs="?", metavar="FILE", help="your own network in Python, to be checked"
+    )
+    add = command.add_argument_group("the proof").add_argument
+    add("--template", metavar="FILE", help="write a commented file to start your own from")
+    add(
+        "--backends",
+        metavar="NAMES",
+        help="backends to compare with NumPy (default: all installed)",
+    )
+    add(
+        "--steps",
+        type=int,
+        metavar="N",
+        help=f"updates to compare (default: {STEPS}; {STEPS_OF_A_FILE} for a file of your own)",
+    )
+    add("--view", metavar="NAME", help="synced or free (default: both)")
+    add("--tolerance", type=float, metavar="X", help="largest difference that counts as the same")
+    add(
+        "--time-limit",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="for a file of your own (default: 60)",
+    )
+    add("--json", action="store_true", help="print every difference as JSON")
+    add("--quiet", action="store_true", help="the exit code alone: 0 the same, 1 not, 2 unusable")
+    shared.add_recipe(command)
+    shared.add_place(command)
+
+
+def run(options: Namespace) -> int:
+    """The proof, or the file to start from."""
+    if options.template:
+        from ..diagnosis.check import write_template
+
+        write_template(Path(options.template))
+        print(f"Wrote {options.template}; `lockstep verify {options.template}` checks it.")
+        return 0
+    shared.require_steps(options.steps)
+    return _run_file(options) if options.file else _run_frameworks(options)
+
+
+def _run_frameworks(options: Namespace) -> int:
+    from ..proof import prove
+    from ..proof.comparison import VIEWS
+    from ..report import terminal
+
+    recipe = shared.recipe_of(options, dtype="float64")  # where rounding leaves a bug no place
+    shared.require_plain(recipe, "verify")
+    views = (one_of(VIEWS, options.view, "view"),) if options.view else VIEWS
+    if options.tolerance is not None and not 0 <= options.tolerance < math.inf:
+        raise LockstepError(f"--tolerance is {options.tolerance}; it must be 0 or more, finite.")
+    chosen = tuple(name for name in shared.backends_of(options) if name != registry.REFERENCE)
+    if not chosen:
+        absent = [name for name in registry.names() if name not in registry.installed()]
+        add = registry.install_command(absent or registry.names()[1:])
+        raise LockstepError(
+            f"No other backend is installed to compare with NumPy; {add} adds some."
+        )
+    data = shared.data_of(options, recipe)
+    with Progress(options.quiet, stderr=True) as progress:
+        proof = prove.verify(
+            recipe, chosen, data, options.steps or STEPS, views, options.dialect,
+            options.tolerance, options.device, progress,
+        )  # fmt: skip
+    if options.json:
+        print(json.dumps(proof.to_dict(), indent=1, allow_nan=False))
+    elif not options.quiet:
+        terminal.print_proof(proof)
+    for name, why in proof.failures.items():
+        print(f"lockstep: {name} failed: {why}", file=sys.stderr)
+    return 0 if proof.same else FAILED
+
+
+def _run_file(options: Namespace) -> int:
+    for flag in ("backends", "view", "tolerance"):
+        if getattr(options, flag) is not None:
+            raise LockstepError(f"--{flag} says nothing about a file of your own; leave it out.")
+    from ..diagnosis.check import TEMPLATE_SETTINGS, check
+    from ..report import terminal
+
+    recipe = shared.recipe_of(options, **TEMPLATE_SETTINGS)
+    if not 0 < options.time_limit < math.inf:
+        raise LockstepError(f"--time-limit is {options.time_limit}; it must be above 0 seconds.")
+    data = shared.data_of(options, recipe)
+    steps = options.steps or STEPS_OF_A_FILE
+    verdict = check(Path(options.file), recipe, data, steps, options.time_limit)
+    if options.json:
+        print(json.dumps(verdict.to_dict(), indent=1, allow_nan=False))
+    elif not options.quiet:
+        print(f"{options.file} beside the network by hand: {recipe.summary()}, on {data.title}")
+        terminal.print_verdict(verdict)
+    return 0 if verdict.same else FAILED

@@ -1,0 +1,225 @@
+"""From somebody's numbers to the first wrong one, and to the mistake that explains it.
+
+A mistake is named only if its program (`mistakes.py`) gives the same wrong numbers at every step,
+to near rounding, and no other mistake does. What several explain is told as one of them; what
+none explains is "unexplained", with the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..by_hand.arrays import Array
+from ..layouts import Weights
+from ..recipe import Recipe
+from .evidence import evidence
+from .judge import CLEARLY, KINDS, TOLERANCE, Difference, Errors, Judge
+from .mistakes import CATALOGUE, FORMATS, INPUTS, Case, Mistake, RoundedOperands, orders
+from .reference import Key, Numbers, Reference, Seen
+from .verdict import Finding
+
+AT_MOST = 3
+"""More explanations than this explain nothing."""
+
+
+def diagnose_steps(recipe: Recipe, steps: Sequence[Seen]) -> list[Finding]:
+    """What is wrong in these steps, each with its explanation; [] if every number is right.
+
+    One mistake that explains everything is preferred; else the loss, the gradients and the update
+    are explained apart, for each was judged from what was seen to go into it.
+    """
+    judge = Judge(recipe, steps)
+    right = judge.errors(judge.right)
+    bad = [kind for kind in KINDS if right.get(kind, 0) > 1]
+    if not bad:
+        return []
+    good = set(right) - set(bad)
+    wrong = frozenset(d.tensor for d in judge.differences() if d.tensor)
+    found = [
+        (program, judge.errors(program.run(steps), lambda off: off & good or off >= set(bad)))
+        for program in candidates(Case(recipe, steps, judge.right, wrong))
+    ]
+    found = [(program, errors) for program, errors in found if _spares(errors, good)]
+    findings, rest = [], bad
+    while rest:
+        part, fitting = _longest(rest, right, found)
+        findings.append(_finding(judge, part, fitting))
+        rest = rest[len(part) :]
+    if not all(finding.names for finding in findings):
+        rounding = _rounding(judge, bad)
+        if rounding:
+            return [_finding(judge, bad, rounding)]
+    return findings
+
+
+def candidates(case: Case) -> Iterable[Mistake]:
+    """Every way to make every mistake of the catalogue in this case."""
+    for kind in CATALOGUE:
+        yield from kind.variants(case)
+
+
+def _spares(errors: Errors, kinds: Iterable[str]) -> bool:
+    """Whether these kinds of numbers are as they were said."""
+    return all(errors[kind] <= 1 for kind in kinds)
+
+
+def _longest(
+    rest: Sequence[str], right: Errors, found: Sequence[tuple[Mistake, Errors]]
+) -> tuple[Sequence[str], list[Mistake]]:
+    """As many of the kinds, from the first on, as one mistake explains; and what explains them."""
+    for count in range(len(rest), 0, -1):
+        part = rest[:count]
+        clear = {kind: min(1, right[kind] / CLEARLY) for kind in part}
+        fitting = [p for p, errors in found if all(errors[k] <= clear[k] for k in part)]
+        if fitting:
+            return part, fitting
+    return rest[:1], []
+
+
+def _finding(judge: Judge, kinds: Sequence[str], fitting: Sequence[Mistake]) -> Finding:
+    first = next(iter(judge.differences(kinds)))
+    told = {program.name: program.sentence for program in fitting}
+    if len(told) > AT_MOST:
+        told = {}
+    return finding(first, told)
+
+
+def finding(first: Difference, told: dict[str, str]) -> Finding:
+    """A finding from its first difference and the names and sentences of what explains it."""
+    off = float(np.abs(first.said - first.right).max())
+    moved = first.right if first.before is None else first.right - first.before
+    size = float(np.abs(moved).max())
+    return Finding(
+        first.step,
+        first.tensor,
+        first.kind,
+        off,
+        off / size if size else None,
+        evidence(first),
+        tuple(told),
+        tuple(told.values()),
+    )
+
+
+def _rounding(judge: Judge, bad: Sequence[str]) -> Sequence[Mistake]:
+    """The short formats whose rounding explains all that differs.
+
+    Two roundings are never equal in every bit, so this looks at sizes. Either every number that
+    was said is one of the format's, and none is far off; or rounding the products' operands to the
+    format leaves a tenth of the difference.
+    """
+    apart = _distances(judge, bad, judge.right)
+    keys = ("gradients",) if "gradients" in bad else ("weights",)
+    arrays = [a for seen in judge.steps for key, a in seen.said.items() if key[0] in keys]
+    whole = [a for a in arrays if np.count_nonzero(a) >= 8]
+    for form in FORMATS[:2]:
+        if whole and all(np.array_equal(form.rounded(a), a) for a in whole):
+            near = max(apart.values()) < 32 * form.unit
+            return [RoundedOperands(judge.recipe, form)] if near else []
+    if max(apart.values()) > 1:
+        return []
+    programs = [RoundedOperands(judge.recipe, form) for form in FORMATS]
+    return [program for program in programs if _closer(judge, bad, program, apart)]
+
+
+def _closer(judge: Judge, bad: Sequence[str], program: Reference, apart: dict[Key, float]) -> bool:
+    """Whether the program leaves a tenth of the distance, in every tensor that is off."""
+    left = _distances(judge, bad, list(program.run(judge.steps)))
+    near = TOLERANCE[judge.precision]
+    return all(left[key] < max(distance / CLEARLY, near) for key, distance in apart.items())
+
+
+def _distances(judge: Judge, kinds: Sequence[str], numbers: Sequence[Numbers]) -> dict[Key, float]:
+    """Each tensor's relative distance from what was said, by root mean square, the median step's.
+
+    (The last step, with its large logits, makes more of a rounding than the others do.)
+    """
+    found: dict[Key, list[float]] = {}
+    for seen, computed in zip(judge.steps, numbers, strict=True):
+        for key in (key for key in seen.said if key[0] in kinds):
+            off = ((seen.said[key] - computed[key]) ** 2).sum()
+            size = (computed[key] ** 2).sum() or 1
+            found.setdefault(key, []).append(float(np.sqrt(off / size)))
+    return {key: float(np.median(distances)) for key, distances in found.items()}
+
+
+def diagnose_inputs(prepared: Array, right: Array) -> list[Finding]:
+    """What is wrong with prepared pixels (N, inputs), beside the rightly scaled ones."""
+    tolerance = TOLERANCE["float32"]  # pixels are whole numbers: nothing hides between
+    if np.abs(prepared - right).max() <= tolerance:
+        return []
+    told = {}
+    for name, (sentence, change) in INPUTS.items():
+        wrong = change(right)
+        if np.abs(prepared - wrong).max() <= tolerance * np.abs(wrong).max():
+            told[name] = sentence
+    said = f"prepared pixels run from {prepared.min():.4g} to {prepared.max():.4g}"
+    words = f"{said}, where {right.min():.4g} to {right.max():.4g} is right"
+    off = float(np.abs(prepared - right).max())
+    return [Finding(0, "images", "images", off, off, words, tuple(told), tuple(told.values()))]
+
+
+class Trained(NamedTuple):
+    """What a training function returned."""
+
+    losses: Array | None
+    """(batches,)"""
+    weights: Weights | None
+    still: Array | None
+    """(batches,): the losses of a training with learning rate 0, which tell the order alone."""
+
+
+def diagnose_training(
+    recipe: Recipe,
+    batches: list[Array],
+    see: Callable[[list[Array], Array | None, Weights | None, float], list[Seen]],
+    trained: Trained,
+) -> list[Finding]:
+    """What is wrong in a training over these batches.
+
+    `see(batches, losses, weights, rate factor)` makes its steps, of which only the first one's
+    weights were seen.
+    """
+    count = len(batches) if trained.losses is None else len(trained.losses)
+    if count == len(batches):
+        findings = diagnose_steps(recipe, see(batches, trained.losses, trained.weights, 1.0))
+        if all(finding.names for finding in findings):
+            return findings
+    told = {}
+    for name, (sentence, other) in orders(batches, recipe.batch_size).items():
+        fits = trained.losses is None or len(other) == count
+        if fits and not differs(recipe, see(other, trained.losses, trained.weights, 1.0)):
+            told[name] = sentence
+    if count != len(batches):
+        where = f"training returned {count} losses for {len(batches)} batches"
+        at = min(count, len(batches))
+        return [Finding(at, "", "loss", None, None, where, tuple(told), tuple(told.values()))]
+    if not told and _same_sum(recipe, batches, see, trained.still):
+        told["order differs"] = (
+            "the order differs: at learning rate 0 the losses are not those of the batches, yet "
+            "they add up to the same, so it is the same images in another order"
+        )
+    judge = Judge(recipe, see(batches, trained.losses, trained.weights, 1.0))
+    return [finding(next(iter(judge.differences())), told)]
+
+
+def differs(recipe: Recipe, steps: Sequence[Seen]) -> bool:
+    """Whether any number is not the reference's."""
+    judge = Judge(recipe, steps)
+    return any(error > 1 for error in judge.errors(judge.right).values())
+
+
+def _same_sum(recipe: Recipe, batches: list[Array], see: Callable, still: Array | None) -> bool:
+    """Whether losses at learning rate 0 differ batch by batch and agree in their sum."""
+    if still is None or len(still) != len(batches):
+        return False
+    judge = Judge(recipe, see(batches, still, None, 0.0))
+    right = np.array([float(numbers["loss", ""]) for numbers in judge.right])
+    sizes = np.array([len(batch) for batch in batches])
+    total, off = float(sizes @ right), abs(float(sizes @ (still - right)))
+    apart = np.abs(still - right).max() / np.abs(right).max()
+    near = TOLERANCE[judge.precision]
+    return off < near * total and apart > CLEARLY * near

@@ -1,0 +1,153 @@
+"""How near is near: numbers held against the reference's, and what rounding may do to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..by_hand.arrays import Array
+from ..layouts import Weights
+from ..recipe import Recipe
+from .reference import Key, Numbers, Reference, Seen
+
+KINDS = ("loss", "gradients", "weights")
+"""In the order in which a step computes them."""
+TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
+"""Of a tensor's largest number (for weights: of its largest move). Honest programs differ by about
+1e-14 and 1e-6 (sums in another order, another softmax), the smallest mistake here by 1e-8."""
+ROUNDING = {"float64": 1e-15, "float32": 3e-7}
+"""What a sum of products loses, relative to its largest result; see `slack`."""
+CLEARLY = 10.0
+"""How many times better than the right program a mistake must fit to be named."""
+
+
+class Difference(NamedTuple):
+    """The first number that is not the reference's."""
+
+    step: int
+    """From 1."""
+    kind: str
+    tensor: str
+    """"" for the loss."""
+    said: Array
+    right: Array
+    before: Array | None
+    """The weights before the update, where it is the weights that differ."""
+
+
+def precision_of(recipe: Recipe, steps: Sequence[Seen]) -> str:
+    """float32 where the recipe asks for it, or where a tensor or the losses hold nothing longer."""
+    said = [array for seen in steps for array in seen.said.values()]
+    losses = np.array([array for array in said if not array.ndim])
+    by_chance = 4  # so many different numbers may happen to be short: 0, 1/32, …
+    for array in (losses, *(array for array in said if array.ndim)):
+        short = np.array_equal(array, array.astype(np.float32))
+        if short and len(np.unique(array)) > by_chance:
+            return "float32"
+    return recipe.dtype
+
+
+class Nudged(Reference):
+    """The right program with honest rounding, exaggerated: what may differ without a mistake.
+
+    ReLU may fall on the other side of 0, Adam makes a full step of a gradient that is nothing but
+    rounding, and a probability near 1 is rounded as 1 is, however small its logarithm and P - Y:
+    there the numbers of two right programs are far apart.
+    """
+
+    def __init__(self, recipe: Recipe, size: float, seed: int) -> None:
+        super().__init__(recipe)
+        self.size, self.rng = size, np.random.default_rng(seed)
+
+    def nudged(self, X: Array, largest: float | None = None) -> Array:
+        largest = float(np.abs(X).max()) if largest is None else largest
+        return X + self.size * largest * self.rng.uniform(-1, 1, X.shape)
+
+    def biased(self, Z: Array, b: Array) -> Array:
+        return self.nudged(super().biased(Z, b))
+
+    def loss(self, Z: Array, y: Array) -> float:
+        return float(self.nudged(np.array(super().loss(Z, y)), largest=1.0))
+
+    def output_derivative(self, Z: Array, y: Array) -> Array:
+        return self.nudged(super().output_derivative(Z, y), largest=1 / len(y))
+
+    def collected(self, gradients: Weights) -> Weights:
+        return {name: self.nudged(g) for name, g in gradients.items()}
+
+
+Errors = dict[str, float]
+"""Kind of number → the largest error, in units of what is allowed."""
+Hopeless = Callable[[set[str]], Any]
+"""Takes the kinds of which some number is off; whether it is no use to look further."""
+
+
+class Judge:
+    """Holds numbers against what was said."""
+
+    def __init__(self, recipe: Recipe, steps: Sequence[Seen]) -> None:
+        self.recipe, self.steps = recipe, steps
+        self.precision = precision_of(recipe, steps)
+        self.right = list(Reference(recipe).run(steps))
+        self.before: list[Weights] = []
+        self.updates: list[int] = []  # since the weights before were seen
+        for seen in steps:
+            self.before.append(self.before[-1] if seen.weights is None else seen.weights)
+            self.updates.append(1 if seen.weights is not None else self.updates[-1] + 1)
+        self.slack = self._slack()
+
+    def _slack(self) -> list[Numbers]:
+        """How far honest rounding may carry each number."""
+        size = ROUNDING[self.precision]
+        runs = [list(Nudged(self.recipe, size, seed).run(self.steps)) for seed in range(4)]
+        return [
+            {
+                key: 4 * np.sum([abs(run[i][key] - number) for run in runs], axis=0)
+                for key, number in at.items()
+            }
+            for i, at in enumerate(self.right)
+        ]
+
+    def error(self, i: int, key: Key, numbers: Numbers) -> float:
+        """How far step i's number is from these, in units of what is allowed: above 1 is wrong."""
+        said, computed, right = self.steps[i].said[key], numbers[key], self.right[i][key]
+        if not np.isfinite(computed).all():
+            return np.inf
+        size, usual = (self.size(i, key, number) for number in (computed, right))
+        grown = max(1.0, size / usual) if usual else 1.0
+        allowed = TOLERANCE[self.precision] * size + grown * self.slack[i][key]
+        if key[0] == "weights":  # every move is rounded to what the weight can hold
+            rounding = 2 * self.updates[i] * np.finfo(self.precision).eps
+            allowed = allowed + rounding * np.abs(computed)
+        off = np.abs(said - computed)
+        return float(np.max(off / np.maximum(allowed, np.finfo(float).tiny)))
+
+    def size(self, i: int, key: Key, number: Array) -> float:
+        """A tensor's largest number, or, for weights, its largest move."""
+        if key[0] == "weights":
+            number = number - self.before[i][key[1]]
+        return float(np.abs(number).max())
+
+    def errors(self, program: Iterable[Numbers], hopeless: Hopeless | None = None) -> Errors:
+        """The largest error of each kind of number that was said.
+
+        Most mistakes are not the one: once `hopeless` says so, the program is run no further.
+        """
+        worst = {key[0]: 0.0 for seen in self.steps for key in seen.said}
+        for i, numbers in enumerate(program):
+            for key in self.steps[i].said:
+                if worst[key[0]] <= 1 or hopeless is None:
+                    worst[key[0]] = max(worst[key[0]], self.error(i, key, numbers))
+            if hopeless and hopeless({kind for kind, error in worst.items() if error > 1}):
+                break
+        return worst
+
+    def differences(self, kinds: Sequence[str] = KINDS) -> Iterable[Difference]:
+        """Every tensor that is not the reference's, in the order in which it was computed."""
+        for i, seen in enumerate(self.steps):
+            for key, right in self.right[i].items():
+                if key in seen.said and key[0] in kinds and self.error(i, key, self.right[i]) > 1:
+                    before = self.before[i][key[1]] if key[0] == "weights" else None
+                    yield Difference(i + 1, *key, seen.said[key], right, before)

@@ -1,0 +1,102 @@
+"""The proof: a framework beside the network by hand, step by step, every number of every step.
+
+Two views. *Synced*: every step starts from NumPy's weights and optimizer memory, so a difference is
+that step's own. *Free*: each goes its own way from the same start, so differences may grow.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..backends.registry import REFERENCE
+from ..data.datasets import Dataset
+from ..data.order import OrderHash
+from ..errors import LockstepError, TrainingFailed
+from ..layouts import weights_sha256
+from ..processes import jobs, parent
+from ..processes.events import OnEvent, nobody
+from ..recipe import Recipe
+from . import child
+from .beside import _order
+from .comparison import VIEWS, Comparison, Proof, from_dict
+
+
+class Trial(NamedTuple):
+    """What is proved: a recipe, in some views, on a device."""
+
+    recipe: Recipe
+    views: tuple[str, ...]
+    device: str = "auto"
+
+
+def verify(
+    recipe: Recipe,
+    backends: tuple[str, ...],
+    data: Dataset,
+    steps: int = 100,
+    views: tuple[str, ...] = VIEWS,
+    dialect: str | None = None,
+    tolerance: float | None = None,
+    device: str = "auto",
+    on_event: OnEvent = nobody,
+) -> Proof:
+    """Hold each backend against the network by hand, each in a process of its own.
+
+    Without a dialect, NumPy speaks each backend's own.
+    """
+    trials = [Trial(recipe, views, device)]
+    return prove(trials, backends, data, steps, dialect, tolerance, on_event)[0]
+
+
+def prove(
+    trials: Sequence[Trial],
+    backends: tuple[str, ...],
+    data: Dataset,
+    steps: int,
+    dialect: str | None = None,
+    tolerance: float | None = None,
+    on_event: OnEvent = nobody,
+) -> list[Proof]:
+    """`verify` for several trials; a framework is imported once for all. Raises if all fail."""
+    found: list[list[Comparison]] = [[] for _ in trials]
+    failures: dict[str, parent.ChildFailed] = {}
+
+    def listen(backend: str, event: dict) -> None:
+        if event["event"] == "comparison":
+            found[event["trial"]].append(from_dict(event["comparison"]))
+        else:
+            on_event({"backend": backend, **event})
+
+    for backend in (b for b in backends if b != REFERENCE):
+        job = {
+            **jobs.job(backend, trials[0].recipe, data, trials[0].device),
+            "trials": [(recipe.to_dict(), views, device) for recipe, views, device in trials],
+            "steps": steps,
+            "dialect": dialect,
+            "tolerance": tolerance,
+        }
+        try:
+            parent.send(
+                child.__name__, job, functools.partial(listen, backend), settings=parent.ONE_THREAD
+            )
+        except parent.ChildFailed as error:
+            failures[backend] = error
+    if failures and not any(found):
+        kind = LockstepError if all(e.unusable for e in failures.values()) else TrainingFailed
+        raise kind(" ".join(f"{name} failed: {error}" for name, error in failures.items()))
+    words = {name: str(error) for name, error in failures.items()}
+    return [
+        _proof(trial.recipe, data, steps, comparisons, words)
+        for trial, comparisons in zip(trials, found, strict=True)
+    ]
+
+
+def _proof(
+    recipe: Recipe, data: Dataset, steps: int, found: list[Comparison], failures: dict[str, str]
+) -> Proof:
+    order_hash = OrderHash()
+    order_hash.add(_order(recipe, len(data.train.labels), steps))
+    start = weights_sha256(recipe.initial_weights())
+    return Proof(recipe, data.title, steps, start, order_hash.hexdigest(), found, failures)

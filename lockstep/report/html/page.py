@@ -1,0 +1,195 @@
+"""The report: one page that opens by double click and asks the network for nothing.
+
+`template.html` says what stands where, `page.css` how it looks, `page.js` what a click does.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from ...recipe import from_dict
+from ...runs.files import write_whole
+from ...runs.records import runs_of, trainings
+from .. import figures, sentences
+from ..contents import Exhibit, exhibits, galleries
+from ..listings import approach
+from ..load import Run
+from ..tables import Table
+
+HERE = Path(__file__).parent
+SIDE, COLUMNS = 28, 30
+"""A digit's side in pixels, and how many stand beside one another in the page's one picture."""
+
+
+def write(evidence: Run, folder: Path) -> Path:
+    """Write report.html, figures/ and tables/ into a folder; returns the page's path."""
+    drawn = list(exhibits(evidence))
+    for exhibit in drawn:
+        figures.save(exhibit.figure, folder / "figures" / exhibit.name)
+    found = tables(evidence, drawn)
+    for table in found:
+        write_whole(folder / "tables" / f"{table.name}.csv", table.csv())
+    path = folder / "report.html"
+    write_whole(path, page(evidence, drawn, found))
+    return path
+
+
+def tables(evidence: Run, drawn: list[Exhibit]) -> list[Table]:
+    """Every table of the report, each once."""
+    run = evidence.results
+    found = [
+        sentences.overview(run),
+        sentences.every_run(run),
+        sentences.histories(run),
+        sentences.pairs(run),
+        sentences.parity(evidence.proofs),
+        sentences.confusion(run),
+        sentences.by_class(run),
+        sentences.code(_approaches(evidence)),
+        *(e.table for e in drawn if e.table and e.name in ("loss", "disagreements", "worst")),
+        *(e.table for e in drawn if e.table and e.name == "first-layer"),
+    ]
+    return list({table.name: table for table in found if table.rows}.values())
+
+
+def _approaches(evidence: Run) -> list:
+    """Every backend's code once; its tutorial's too, if that was trained in any run."""
+    recipe = from_dict(evidence.results["recipe"])
+    found: dict[str, bool] = {}
+    for label, result in evidence.results["backends"].items():
+        name = evidence.backend_of(label)
+        found[name] = found.get(name, False) or "as_tutorial" in result
+    return [approach(name, recipe, as_tutorial) for name, as_tutorial in found.items()]
+
+
+def page(evidence: Run, drawn: list[Exhibit], found: list[Table]) -> str:
+    """The whole page as HTML; every text that comes from outside is escaped by the template."""
+    run = evidence.results
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    classes = run["dataset"]["classes"]
+    matrices = {n: np.array(r["confusion_matrix"]) for n, r in run["backends"].items()}
+    first = next(iter(matrices.values()))
+    by_name = {exhibit.name: exhibit for exhibit in drawn}
+    return environment.get_template("template.html").render(
+        evidence=evidence,
+        run=run,
+        recipe=from_dict(run["recipe"]),
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=_hash(script),
+        figures={name: _inline(exhibit) for name, exhibit in by_name.items() if _inlined(name)},
+        exhibits=by_name,
+        parity=[name for name in by_name if name.startswith("parity-")],
+        tables=found,
+        csv_link=_csv_link,
+        summary=sentences,
+        largest=sentences.largest_difference(evidence.proofs),
+        others=any(evidence.backend_of(label) != "numpy" for label in run["backends"]),
+        noise=sentences.noise_sentence(run),
+        trainings=trainings,
+        matrices=matrices,
+        differences={n: m - first for n, m in list(matrices.items())[1:]},
+        all_alike=all((m == first).all() for m in matrices.values()),
+        classes=classes,
+        sprite=_sprite(evidence.predictions.images),
+        columns=COLUMNS,
+        place={int(index): i for i, index in enumerate(evidence.predictions.shown)},
+        galleries=galleries(evidence),
+        digits=Markup(_script_json(_digits(evidence))),
+        approaches=_approaches(evidence),
+        provenance=_provenance(evidence),
+    )
+
+
+def _inlined(name: str) -> bool:
+    """Matrices and galleries stand on the page as tables and buttons, which can be asked."""
+    return not name.startswith(("confusion", "disagreements", "worst"))
+
+
+def _inline(exhibit: Exhibit) -> Markup:
+    return Markup(figures.inline_svg(exhibit.figure, exhibit.name, exhibit.title, exhibit.caption))
+
+
+def _hash(script: str) -> str:
+    """What the Content-Security-Policy calls the one script that may run."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _sprite(images: np.ndarray) -> str:
+    """All digits that are shown in one PNG, dark ink on white, as a data link."""
+    from PIL import Image
+
+    rows = max(1, -(-len(images) // COLUMNS))
+    tiles = np.zeros((rows * COLUMNS, SIDE, SIDE), np.uint8)
+    tiles[: len(images)] = images.reshape(-1, SIDE, SIDE)
+    sheet = tiles.reshape(rows, COLUMNS, SIDE, SIDE).swapaxes(1, 2)
+    buffer = io.BytesIO()
+    picture = Image.fromarray(255 - sheet.reshape(rows * SIDE, COLUMNS * SIDE))
+    picture.save(buffer, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _digits(evidence: Run) -> dict:
+    """What the script needs to show the digits of a cell: who answers what, and how surely."""
+    seen = evidence.predictions
+    names = list(seen.logits)
+    per_mille = [np.rint(1000 * seen.probabilities(name, seen.shown)) for name in names]
+    answers = [seen.classes(name)[seen.shown] for name in names]
+    return {
+        "backends": names,
+        "classes": evidence.results["dataset"]["classes"],
+        "digits": [
+            {
+                "index": int(index),
+                "true": int(seen.labels[index]),
+                "answers": [int(answer[i]) for answer in answers],
+                "perMille": [[int(value) for value in p[i]] for p in per_mille],
+            }
+            for i, index in enumerate(seen.shown)
+        ],
+    }
+
+
+def _script_json(content: object) -> str:
+    """JSON that no text in it can turn into markup."""
+    text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _csv_link(table: Table) -> str:
+    return f"data:text/csv;charset=utf-8,{quote(table.csv())}"
+
+
+def _provenance(evidence: Run) -> str:
+    """Everything that decides the numbers, run by run, as readable JSON."""
+    keys = ("version", "device", "dialect", "initial_weights_sha256", "batch_order_sha256")
+    runs = [
+        {key: run[key] for key in ("name", "created", "command", "dataset", "recipe")}
+        | {"environment": run["environment"]}
+        | {
+            "backends": {
+                name: {key: result.get(key) for key in keys}
+                | ({"notes": result["notes"]} if "notes" in result else {})
+                | {"seeds": [seed["seed"] for seed in runs_of(result)]}
+                for name, result in trainings(run["backends"]).items()
+            }
+        }
+        for run in evidence.runs
+    ]
+    return json.dumps(runs[0] if len(runs) == 1 else runs, indent=2, ensure_ascii=False)

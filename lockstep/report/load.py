@@ -1,0 +1,142 @@
+"""What a report is made of: one run as it lies on disk, or several as one comparison."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import LockstepError, reason
+from ..proof.comparison import Proof, proof_from_dict
+from ..runs import predictions, records
+from ..runs.predictions import Predictions
+from ..runs.records import Results
+from ..runs.weights import load_weights
+
+BETWEEN = " · "
+"""Between a backend's name and its run's, where several runs are compared."""
+
+
+class Run(NamedTuple):
+    """Everything that a report shows, read from the files of finished runs."""
+
+    results: Results
+    """Of several runs: their backends side by side, each named with its run."""
+    predictions: Predictions
+    proofs: list[Proof]
+    proof_failed: str | None
+    """Why there is no proof, where one was wanted."""
+    first_layers: dict[str, np.ndarray]
+    """Label → (pixels, hidden) weights of the first seed."""
+    runs: list[Results]
+    """Each run as it was."""
+
+    def backend_of(self, label: str) -> str:
+        """The backend's name: without the run's."""
+        return label.split(BETWEEN)[0]
+
+
+def load(folders: Sequence[Path]) -> Run:
+    """Read one run, or several of the same test set; raises if a file is absent or not whole."""
+    found = [_load(folder) for folder in folders]
+    return found[0] if len(found) == 1 else _side_by_side(found)
+
+
+def _load(path: Path) -> Run:
+    run = records.load(path)
+    folder = path if path.is_dir() else path.parent
+    proofs, failed = _proofs(folder / "proof.json")
+    seen = predictions.load(folder / "answers.safetensors", list(run["backends"]))
+    layers = {name: _first_layer(folder, name) for name in run["backends"]}
+    return Run(run, seen, proofs, failed, layers, [run])
+
+
+def _first_layer(folder: Path, backend: str) -> np.ndarray:
+    weights, _ = load_weights(folder / "weights" / f"{backend}.safetensors")
+    return weights["dense0.weight"]
+
+
+def _proofs(file: Path) -> tuple[list[Proof], str | None]:
+    """The proofs of a run; none if it was made without."""
+    if not file.exists():
+        return [], None
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return [proof_from_dict(proof) for proof in content["proofs"]], content["failed"]
+    except OSError as error:
+        raise LockstepError(f"Cannot read the proof {file}: {reason(error)}.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise LockstepError(
+            f"{file} is truncated or no proof ({type(error).__name__}: {error}); make the run "
+            "again, or remove the file to leave the proof out."
+        ) from None
+
+
+def _side_by_side(found: list[Run]) -> Run:
+    """Several runs as one: every backend of every run, under a label of its own."""
+    first = found[0]
+    for other in found[1:]:
+        if other.results["dataset"]["title"] != first.results["dataset"]["title"] or (
+            not np.array_equal(other.predictions.labels, first.predictions.labels)
+        ):
+            raise LockstepError(
+                f"The run {other.results['name']} is of {other.results['dataset']['title']}, and "
+                f"{first.results['name']} of {first.results['dataset']['title']}; a report "
+                "compares runs of the same test set."
+            )
+    names = _distinct([evidence.results["name"] for evidence in found])
+    backends, logits, layers = {}, {}, {}
+    failures: dict[str, str] = {}
+    proofs: list[Proof] = []
+    for name, evidence in zip(names, found, strict=True):
+        for backend, result in evidence.results["backends"].items():
+            label = f"{backend}{BETWEEN}{name}"
+            backends[label] = result
+            logits[label] = evidence.predictions.logits[backend]
+            layers[label] = evidence.first_layers[backend]
+        labelled = evidence.results["failures"].items()
+        failures |= {f"{backend}{BETWEEN}{name}": why for backend, why in labelled}
+        proofs += [_labelled(proof, name) for proof in evidence.proofs]
+    together: Results = {
+        **first.results,
+        "name": " and ".join(names),
+        "backends": backends,
+        "failures": failures,
+    }
+    why = " ".join(filter(None, (evidence.proof_failed for evidence in found))) or None
+    seen = _shown_side_by_side(first.predictions.labels, logits, [e.predictions for e in found])
+    return Run(together, seen, proofs, why, layers, [e.results for e in found])
+
+
+def _labelled(proof: Proof, run: str) -> Proof:
+    comparisons = [
+        dataclasses.replace(c, backend=f"{c.backend}{BETWEEN}{run}") for c in proof.comparisons
+    ]
+    failures = {f"{backend}{BETWEEN}{run}": why for backend, why in proof.failures.items()}
+    return proof._replace(comparisons=comparisons, failures=failures)
+
+
+def _shown_side_by_side(
+    labels: np.ndarray, logits: dict[str, np.ndarray], found: list[Predictions]
+) -> Predictions:
+    """The digits that any run kept, those first that are most worth a look among all of them."""
+    images = {
+        int(index): image
+        for seen in found
+        for index, image in zip(seen.shown, seen.images, strict=True)
+    }
+    shown = [i for i in predictions.worth_showing(labels, logits, len(labels)) if int(i) in images]
+    shown = shown[: predictions.MOST]
+    pictures = [images[int(index)] for index in shown]
+    return Predictions(labels, logits, np.array(shown), np.array(pictures))
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """The names; all are numbered, by the run's place, where one comes twice."""
+    if len(set(names)) == len(names):
+        return names
+    return [f"{name} ({place})" for place, name in enumerate(names, start=1)]

@@ -1,0 +1,18 @@
+"""The process in which one backend trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..processes.child import serve_backend
+
+
+def task(*arguments: Any) -> Any:
+    """`loop.work`, imported when the framework is: NumPy belongs to what an import costs."""
+    from .loop import work
+
+    return work(*arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(serve_backend(task))
