@@ -21,7 +21,7 @@ from .differences.conclusion import Explanation
 from .errors import one_of
 from .processes.events import OnEvent, nobody
 from .proof import prove
-from .proof.comparison import VIEWS, Proof
+from .proof.comparison import STEPPED, VIEWS, Proof
 from .recipe import Recipe
 from .report.load import Run, load
 from .training import compare as training
@@ -95,7 +95,7 @@ def verify(
     data: Dataset | None = None,
     steps: int = 100,
     *,
-    views: Sequence[str] = VIEWS,
+    views: Sequence[str] = STEPPED,
     dialect: str | None = None,
     tolerance: float | None = None,
     device: str = "auto",
@@ -104,7 +104,8 @@ def verify(
     """Compare every number of every step with the network by hand; `proof.same` is the verdict.
 
     Without a recipe it is `Recipe(dtype="float64")`, where rounding leaves a bug no place to hide.
-    `dialect` and `tolerance` overrule what each backend and each kind of number is judged by.
+    `views` are of synced, free and trained (`proof/beside.py` says what each means). `dialect` and
+    `tolerance` overrule what each backend and each kind of number is judged by.
 
     >>> digits = lockstep.load_dataset("digits")
     >>> backends = [name for name in lockstep.installed_backends() if name != "numpy"]

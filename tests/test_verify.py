@@ -13,7 +13,7 @@ from lockstep.backends.numpy import Network as ByHand
 from lockstep.data import datasets
 from lockstep.errors import LockstepError, TrainingFailed
 from lockstep.proof import beside, prove
-from lockstep.proof.comparison import VIEWS, Comparison, Proof, from_dict, tolerances
+from lockstep.proof.comparison import STEPPED, Comparison, Proof, from_dict, tolerances
 from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe
 
 SMALL = Recipe(hidden=(12, 8), activation="tanh", dtype="float64")
@@ -31,7 +31,7 @@ def compare(network, recipe, digits, view, steps=6):
 
 
 def test_numpy_beside_itself_differs_by_nothing(digits):
-    for view in VIEWS:
+    for view in STEPPED:
         result = compare(ByHand(SMALL, SMALL.initial_weights()), SMALL, digits, view)
         assert result.same and result.worst() == 0 and result.differences.shape[0] == 6
     order = ["logits", "loss", "gradient dense2.bias", "gradient dense2.weight"]
@@ -63,6 +63,47 @@ class Planted(ByHand):
         return step._replace(**{field: changed})
 
 
+def trained(network, recipe, digits, steps=50):
+    reference = ByHand(recipe, recipe.initial_weights())
+    names, differences, at = beside.beside_training(network, reference, digits.train, steps)
+    undecided = np.zeros(len(at), bool)
+    bounds = tolerances(recipe, "trained")
+    about = ("own", "1", "cpu", "torch", "trained")
+    return Comparison(*about, names, differences, undecided, bounds, at)
+
+
+class Careless(ByHand):
+    """Every step is right, and `train_epoch` is not: the code that a training runs."""
+
+    fault = "none"
+
+    def train_epoch(self, images, labels, batches, learning_rates=None):
+        rates = self.rates(len(batches), learning_rates).copy()
+        if self.fault == "rate":
+            rates[-1] *= 1 + 1e-6
+        if self.fault == "image":
+            batches = [*batches[:-1], np.append(batches[-1][:-1], batches[-1][:1])]
+        found = super().train_epoch(images, labels, batches, rates)
+        if self.fault == "memory":
+            slot = "dense0.weight.m"
+            self.state = self.state | {slot: self.state[slot] * (1 + 1e-5)}
+        return found._replace(losses=found.losses * (1 + 1e-9 * (self.fault == "loss")))
+
+
+@pytest.mark.parametrize("fault", ["none", "rate", "image", "memory", "loss"])
+def test_the_trained_view_sees_what_no_step_shows(digits, fault):
+    """A rate off by a millionth at one update, one wrong image, a memory, a loss: 50 steps tell."""
+    recipe = Recipe(hidden=(12, 8), activation="tanh", dtype="float64")
+    network = type("Own", (Careless,), {"fault": fault})(recipe, recipe.initial_weights())
+    assert compare(network, recipe, digits, "free").same
+    network.weights = recipe.initial_weights()
+    found = trained(network, recipe, digits)
+    assert found.at == (20, 40, 50)
+    assert found.same == (fault == "none")
+    if fault != "none":
+        assert found.first[0] == 20
+
+
 @pytest.mark.parametrize("factor", [1.001, 1 + 1e-7])
 @pytest.mark.parametrize(
     "where",
@@ -77,7 +118,7 @@ class Planted(ByHand):
         "memory dense0.weight.v",
     ],
 )
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", STEPPED)
 def test_the_first_number_that_differs_is_named(digits, where, view, factor):
     network = Planted(SMALL, SMALL.initial_weights())
     network.where, network.factor = where, factor

@@ -35,7 +35,7 @@ def add_flags(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"updates to compare (default: {STEPS}; {STEPS_OF_A_FILE} for a file of your own)",
     )
-    add("--view", metavar="NAME", help="synced or free (default: both)")
+    add("--view", metavar="NAME", help="synced, free or trained (default: the first two)")
     add("--tolerance", type=float, metavar="X", help="largest difference that counts as the same")
     add(
         "--time-limit",
@@ -64,12 +64,12 @@ def run(options: Namespace) -> int:
 
 def _run_frameworks(options: Namespace) -> int:
     from ..proof import prove
-    from ..proof.comparison import VIEWS
+    from ..proof.comparison import STEPPED, VIEWS
     from ..report import terminal
 
     recipe = shared.recipe_of(options, dtype="float64")  # where rounding leaves a bug no place
     shared.require_plain(recipe, "verify")
-    views = (one_of(VIEWS, options.view, "view"),) if options.view else VIEWS
+    views = (one_of(VIEWS, options.view, "view"),) if options.view else STEPPED
     if options.tolerance is not None and not 0 <= options.tolerance < math.inf:
         raise LockstepError(f"--tolerance is {options.tolerance}; it must be 0 or more, finite.")
     chosen = tuple(name for name in shared.backends_of(options) if name != registry.REFERENCE)

@@ -1,4 +1,10 @@
-"""One backend beside the network by hand, step by step; in a process of its own."""
+"""One backend beside the network by hand, in one of three views; in a process of its own.
+
+*Synced*: every step starts from NumPy's weights and optimizer memory, so a difference is that
+step's own. *Free*: each goes its own way from the same start, so differences may grow. *Trained*:
+likewise, but the backend trains in its fast way, `train_epoch`, many updates in one call: the code
+that a training runs, compiled as it is there.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +54,49 @@ def beside(
     return names, np.array(rows), np.array(undecided)
 
 
+PORTION = 20
+"""Updates in one call of `train_epoch`, beside as many steps of the network by hand."""
+
+
+def beside_training(
+    network: Backend,
+    reference: ByHand,
+    data: Split,
+    steps: int,
+    on_step: Callable[[int], None] = lambda step: None,
+) -> tuple[list[str], np.ndarray, tuple[int, ...]]:
+    """Train the network in its fast way, and step the reference, over the same batches.
+
+    The images go in as a training hands them over: pixels, which the backend scales. Returns the
+    tensors' names; their largest differences, a row for each PORTION: of the losses of all its
+    steps, and of weights and memory after the last; and that last step of each row.
+    """
+    recipe, count = network.recipe, len(data.labels)
+    network.warm_up(*data, epoch_batches(count, recipe.batch_size, recipe.seed, 1))
+    order, rates = _order(recipe, count, steps), _rates(recipe, steps)
+    rows, ends = [], []
+    for start in range(0, steps, PORTION):
+        part = slice(start, start + PORTION)
+        losses = network.train_epoch(*data, order[part], rates[part]).losses.astype(np.float64)
+        ours = [
+            reference.step(data.images[batch], data.labels[batch], float(rate))
+            for batch, rate in zip(order[part], rates[part], strict=True)
+        ]
+        apart = [_difference(losses, np.array([step.loss for step in ours]))]
+        theirs, right = _lasting(network), _lasting(reference)
+        rows.append(apart + [_difference(theirs[name], right[name]) for name in right])
+        ends.append(start + len(losses))
+        on_step(ends[-1])
+    return ["loss", *right], np.array(rows), tuple(ends)
+
+
+def _lasting(network: Backend) -> dict[str, np.ndarray]:
+    """What a step leaves: weights and the optimizer's memory, under their names."""
+    numbers = {f"weight {name}": array for name, array in network.weights.items()}
+    memory = {f"memory {name}": array for name, array in network.state.items()}
+    return numbers | {name: a for name, a in memory.items() if name != "memory updates"}
+
+
 def on_a_kink(reference: ByHand, images: np.ndarray) -> bool:
     """Whether rounding decides if some ReLU of this batch is on or off.
 
@@ -72,9 +121,7 @@ def _numbers(step: Step, network: Backend) -> dict[str, np.ndarray]:
     numbers = {"logits": step.logits, "loss": np.array(step.loss)}
     for name in reversed(step.gradients):  # the backward pass starts at the last layer
         numbers[f"gradient {name}"] = step.gradients[name]
-    numbers |= {f"weight {name}": array for name, array in step.weights.items()}
-    memory = {f"memory {name}": array for name, array in network.state.items()}
-    return numbers | {name: a for name, a in memory.items() if name != "memory updates"}
+    return numbers | _lasting(network)
 
 
 def _difference(theirs: np.ndarray, ours: np.ndarray) -> float:
@@ -87,9 +134,15 @@ def _difference(theirs: np.ndarray, ours: np.ndarray) -> float:
 
 def batches_of(recipe: Recipe, data: Split, steps: int) -> Iterator[tuple]:
     """`steps` batches of scaled images, with labels and learning rate, over as many epochs."""
-    rates = schedules.learning_rates(recipe.schedule, recipe.learning_rate, 0, steps, steps)
-    for rate, batch in zip(rates, _order(recipe, len(data.labels), steps), strict=True):
+    for rate, batch in zip(
+        _rates(recipe, steps), _order(recipe, len(data.labels), steps), strict=True
+    ):
         yield scale(data.images[batch], recipe.dtype), data.labels[batch], float(rate)
+
+
+def _rates(recipe: Recipe, steps: int) -> np.ndarray:
+    """Each one's learning rate, (steps,) float64."""
+    return schedules.learning_rates(recipe.schedule, recipe.learning_rate, 0, steps, steps)
 
 
 def _order(recipe: Recipe, count: int, steps: int) -> list[np.ndarray]:
@@ -117,13 +170,20 @@ def work(job: dict, network_class: type[Backend], data: Dataset, on_event: OnEve
             network.on_event = on_event
             dialect = job["dialect"] or network.dialect
             reference = ByHand(dataclasses.replace(recipe, dialect=dialect), weights)
-            batches = batches_of(recipe, data.train, job["steps"])
             about = {"title": f"{job['backend']}, {recipe.dtype}, {view}", "steps": job["steps"]}
             step = functools.partial(_tell_step, on_event, about)
-            names, differences, undecided = beside(network, reference, batches, view, step)
+            at: tuple[int, ...] = ()
+            if view == "trained":
+                names, differences, at = beside_training(
+                    network, reference, data.train, job["steps"], step
+                )
+                undecided = np.zeros(len(at), bool)
+            else:
+                batches = batches_of(recipe, data.train, job["steps"])
+                names, differences, undecided = beside(network, reference, batches, view, step)
             who = (job["backend"], network.version(), network.device, dialect, view)
             bounds = tolerances(recipe, view, job["tolerance"])
-            found = Comparison(*who, names, differences, undecided, bounds).to_dict()
+            found = Comparison(*who, names, differences, undecided, bounds, at).to_dict()
             on_event({"event": "comparison", "trial": place, "comparison": found})
 
 

@@ -11,13 +11,17 @@ from ..recipe import Recipe
 from ..recipe import from_dict as recipe_from_dict
 
 SCHEMA = 1
-VIEWS = ("synced", "free")
+VIEWS = ("synced", "free", "trained")
+"""How a backend is compared: `beside.py` says what each means."""
+STEPPED = VIEWS[:2]
+"""Those that need no training compiled."""
 KINDS = ("logits", "loss", "gradient", "weight", "memory")
 """What a step computes, in the order in which it is computed."""
 FLOAT64 = {"logits": 1e-12, "loss": 1e-12, "gradient": 1e-13, "weight": 1e-12, "memory": 1e-13}
 TOLERANCES: dict[tuple[str, str], dict[str, float]] = {
     ("float64", "synced"): FLOAT64,
     ("float64", "free"): FLOAT64,
+    ("float64", "trained"): FLOAT64,
     ("float32", "synced"): {
         "logits": 2e-5,
         "loss": 2e-6,
@@ -26,6 +30,7 @@ TOLERANCES: dict[tuple[str, str], dict[str, float]] = {
         "memory": 1e-6,
     },
     ("float32", "free"): dict.fromkeys(KINDS, np.inf),
+    ("float32", "trained"): dict.fromkeys(KINDS, np.inf),
 }
 """Largest absolute difference that still is rounding. Measured over an epoch of MNIST in float64:
 logits 3e-14, weights 6e-14, gradients and memory 3e-16. In float32 the rounding error of a gradient
@@ -50,6 +55,9 @@ class Comparison:
     """(steps,) bool: steps in which a ReLU stands on its kink. Their logits and loss are judged,
     what follows from the backward pass is only shown."""
     tolerances: dict[str, float]
+    at: tuple[int, ...] = ()
+    """The step after which each row of `differences` was seen, where that is not every step: of
+    many updates in one call, weights are seen after the last."""
 
     @property
     def bounds(self) -> np.ndarray:
@@ -75,7 +83,11 @@ class Comparison:
         if not beyond.any():
             return None
         step, tensor = divmod(int(beyond.argmax()), len(self.tensors))
-        return step + 1, self.tensors[tensor], float(self.differences[step, tensor])
+        return self.step_of(step), self.tensors[tensor], float(self.differences[step, tensor])
+
+    def step_of(self, row: int) -> int:
+        """The step (from 1) after which a row of `differences` was seen."""
+        return self.at[row] if self.at else row + 1
 
     @property
     def same(self) -> bool:
@@ -105,6 +117,7 @@ class Comparison:
             "differences": finite,
             "undecided": self.undecided.tolist(),
             "tolerances": bounds,
+            "at": list(self.at),
             "judged": self.judged,
             "same": self.same,
             "first": first,
@@ -116,6 +129,7 @@ def from_dict(values: dict) -> Comparison:
     fields = {f.name: values[f.name] for f in dataclasses.fields(Comparison)}
     fields["differences"] = np.array(values["differences"], float)  # null becomes NaN
     fields["undecided"] = np.array(values["undecided"], bool)
+    fields["at"] = tuple(values["at"])
     fields["tolerances"] = {
         kind: np.inf if bound is None else bound for kind, bound in values["tolerances"].items()
     }

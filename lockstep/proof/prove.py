@@ -1,7 +1,6 @@
 """The proof: a framework beside the network by hand, step by step, every number of every step.
 
-Two views. *Synced*: every step starts from NumPy's weights and optimizer memory, so a difference is
-that step's own. *Free*: each goes its own way from the same start, so differences may grow.
+`beside.py` says in which views; here every backend gets a process of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from ..processes.events import OnEvent, nobody
 from ..recipe import Recipe
 from . import child
 from .beside import _order
-from .comparison import VIEWS, Comparison, Proof, from_dict
+from .comparison import STEPPED, Comparison, Proof, from_dict
 
 
 class Trial(NamedTuple):
@@ -36,7 +35,7 @@ def verify(
     backends: tuple[str, ...],
     data: Dataset,
     steps: int = 100,
-    views: tuple[str, ...] = VIEWS,
+    views: tuple[str, ...] = STEPPED,
     dialect: str | None = None,
     tolerance: float | None = None,
     device: str = "auto",

@@ -122,12 +122,16 @@ def _parity(evidence: Run) -> Iterator[Exhibit]:
         )
 
 
+VIEWS = {
+    "synced": "Every step starts from NumPy's weights, so a difference is that step's own.",
+    "free": "Both go their own way from the same first weights, so differences may grow.",
+    "trained": "The code that trained for the table above, many updates in one call, beside "
+    "NumPy's steps, from the same first weights.",
+}
+
+
 def _parity_words(comparison: Comparison, proof: Proof) -> str:
-    start = (
-        "Every step starts from NumPy's weights, so a difference is that step's own."
-        if comparison.view == "synced"
-        else "Both go their own way from the same first weights, so differences may grow."
-    )
+    start = VIEWS[comparison.view]
     if comparison.same:
         return f"{start} Nothing that is judged is beyond its tolerance{_kinks(comparison)}."
     step, tensor, size = comparison.first or (0, "", 0.0)

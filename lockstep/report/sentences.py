@@ -297,7 +297,7 @@ def _worst(comparison: Comparison, column: int) -> tuple[float | None, int, floa
     value, bound = float(values[step]), float(comparison.bounds[column])
     return (
         value if np.isfinite(value) else None,
-        step + 1,
+        comparison.step_of(step),
         bound if np.isfinite(bound) else None,
     )
 

@@ -97,7 +97,8 @@ def _grid(comparison: Comparison):
     table.add_column("largest difference")
     stretches = _stretches(steps)
     for first, last in stretches:
-        table.add_column(f"step {last}" if first == last else f"…{last}", justify="right")
+        step = comparison.step_of(last - 1)
+        table.add_column(f"step {step}" if first == last else f"…{step}", justify="right")
     table.add_column("tolerance", justify="right")
     for name, column, bound in zip(
         comparison.tensors, comparison.differences.T, comparison.bounds, strict=True

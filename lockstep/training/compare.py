@@ -211,14 +211,14 @@ def _prove(
     device: str,
     on_event: OnEvent,
 ) -> tuple[list[Proof], str | None]:
-    """The recipe's own precision step by step, and float64 freely; or why there is no proof."""
+    """The recipe's own precision step by step, and float64 freely, by steps and as it trained."""
     others = tuple(backend for backend in run["backends"] if backend != REFERENCE)
     if not (others and steps):
         return [], None
 
     on_event({"event": "note", "words": "Proving that every step is NumPy's …"})
     exact = "auto" if device == "mps" else device  # Metal has no float64
-    control = prove.Trial(dataclasses.replace(recipe, dtype="float64"), ("free",), exact)
+    control = prove.Trial(dataclasses.replace(recipe, dtype="float64"), ("free", "trained"), exact)
     trials = [control]
     if recipe.dtype != "float64":
         trials = [prove.Trial(recipe, ("synced",), device), control]

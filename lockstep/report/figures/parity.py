@@ -20,7 +20,7 @@ NO_NUMBER = 1e9
 @styled
 def parity(comparison: Comparison, dtype: str) -> Figure:
     """One backend beside the network by hand in one view; the tolerance stands beside each row."""
-    tensors, steps = comparison.tensors, len(comparison.differences)
+    tensors, steps = comparison.tensors, comparison.step_of(len(comparison.differences) - 1)
     figure = Figure(figsize=(WIDTH, 1.7 + 0.175 * len(tensors)), layout="constrained")
     axes = figure.subplots()
     colours = matplotlib.colormaps["viridis"].with_extremes(bad="#d9d9d9", over=VERMILION)
