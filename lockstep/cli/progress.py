@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from ..processes.events import Event
 from ..report.terminal import epoch_line
 
 
@@ -43,7 +44,7 @@ class Progress:
         if not self.quiet:
             self.bars.stop()
 
-    def __call__(self, event: dict) -> None:
+    def __call__(self, event: Event) -> None:
         """Show one event; a kind that nobody has a method for is not for people."""
         show = getattr(self, f"_{event['event']}", None)
         if show and not self.quiet:
@@ -51,7 +52,7 @@ class Progress:
 
     # --- Training ---------------------------------------------------------------------------------
 
-    def _training(self, event: dict) -> None:
+    def _training(self, event: Event) -> None:
         self.epochs = event["recipe"].epochs
         seed, repeats = event["recipe"].seed, event["repeats"]
         of_many = f", seed {seed} ({event['repeat'] + 1} of {repeats})" if repeats > 1 else ""
@@ -59,37 +60,37 @@ class Progress:
         title = f"{event['label']} seed {seed}" if repeats > 1 else event["label"]
         self.task = self.bars.add_task(title, total=self.epochs, words="importing …")
 
-    def _ready(self, event: dict) -> None:
+    def _ready(self, event: Event) -> None:
         self._line(f"  {event['version']} on {event['device']}")
         self._update(f"{event['version']}: warming up …")
 
-    def _compiling(self, event: dict) -> None:
+    def _compiling(self, event: Event) -> None:
         if "backend" in event:  # of a proof
             self._note({"words": f"{event['backend']}: {event['words']}"})
             return
         self._line(f"  {event['words']}")
         self._update(f"{event['words']} …")
 
-    def _running(self, event: dict) -> None:
+    def _running(self, event: Event) -> None:
         words = f"loss {event['running_loss']:.4f}  accuracy {event['running_accuracy']:7.2%}"
         self._update(f"epoch {event['epoch']}/{self.epochs}  {words}", event["epochs_done"])
 
-    def _epoch(self, event: dict) -> None:
+    def _epoch(self, event: Event) -> None:
         self._line(f"  {epoch_line(event, self.epochs)}")
         words = f"test loss {event['test_loss']:.4f}  test accuracy {event['test_accuracy']:7.2%}"
         self._update(f"epoch {event['epoch']}/{self.epochs}  {words}", event["epoch"])
 
-    def _trained(self, event: dict) -> None:
+    def _trained(self, event: Event) -> None:
         self.bars.stop_task(self.task)
 
-    def _failed(self, event: dict) -> None:
+    def _failed(self, event: Event) -> None:
         self._line(f"  failed: {event['message']}")
         self._update(f"failed: {event['message']}")
         self.bars.stop_task(self.task)
 
     # --- Everything else --------------------------------------------------------------------------
 
-    def _step(self, event: dict) -> None:
+    def _step(self, event: Event) -> None:
         """A step of a proof: one bar for each title."""
         title, step, steps = event["title"], event["step"], event["steps"]
         if title not in self.tasks:
@@ -100,7 +101,7 @@ class Progress:
             self.bars.stop_task(self.tasks[title])
             self._line(f"  {title}: {steps} steps compared")
 
-    def _part(self, event: dict) -> None:
+    def _part(self, event: Event) -> None:
         """A part of other long work: one bar for all; in a log, a line for each stage."""
         if "parts" not in self.tasks:
             self.tasks["parts"] = self.bars.add_task("", total=self.total, words="")
@@ -113,7 +114,7 @@ class Progress:
                 self._line(stage)
             self.said = stage
 
-    def _note(self, event: dict) -> None:
+    def _note(self, event: Event) -> None:
         self.console.print(event["words"], markup=False, soft_wrap=True)
 
     def _line(self, words: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..backends import registry
 from ..errors import FAILED, LockstepError, one_of
+from ..processes.events import Event
 from ..report import figures, load, terminal
 from ..report.html import page
 from ..runs.records import Results, trainings
@@ -70,7 +71,7 @@ def run(options: Namespace, backends: tuple[str, ...]) -> int:
     with Progress(options.quiet) as progress:
         kept: list[str] = []
 
-        def on_event(event: dict) -> None:
+        def on_event(event: Event) -> None:
             if event["event"] == "kept":
                 kept.append(event["folder"])
             progress(event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from dataclasses import dataclass
+from typing import Any
 
 from ..recipe import Recipe
 from ..statistics import points, significance
@@ -52,7 +53,7 @@ class Explanation:
         sentences = (_start, _end, _ranking, _effects, _reports)
         return " ".join(filter(None, (sentence(self) for sentence in sentences)))
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON, the table and the figure."""
         return {
             "schema": SCHEMA,
@@ -72,7 +73,7 @@ class Explanation:
             "conclusion": self.conclusion,
         }
 
-    def _row(self, rung: Rung) -> dict:
+    def _row(self, rung: Rung) -> dict[str, Any]:
         found = rung.differences
         return {
             "aspect": rung.aspect,

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from ..data.datasets import Dataset
 from ..errors import LockstepError, one_of
 from ..layouts import largest_difference
 from ..processes import jobs, parent
-from ..processes.events import OnEvent, nobody
+from ..processes.events import Event, OnEvent, nobody
 from ..recipe import Recipe
 from . import child
 from .choices import AS_EVERYONE_WRITES_IT, Choices
@@ -99,7 +100,7 @@ class _Outcome:
 
 
 def _measure(
-    left: str, right: str, rungs: list[Rung], job: dict, folder: str, on_event: OnEvent
+    left: str, right: str, rungs: list[Rung], job: dict[str, Any], folder: str, on_event: OnEvent
 ) -> tuple[dict[str, str], list[Rung], list[_Outcome]]:
     """Both versions, the rungs with their differences, the right program's first outcomes.
 
@@ -134,7 +135,7 @@ def _measure(
 
 
 def _train(
-    job: dict,
+    job: dict[str, Any],
     programs: list[Choices],
     use: Callable[[Choices, int, _Outcome], None],
     on_event: OnEvent,
@@ -145,7 +146,7 @@ def _train(
     count = len(programs) * len(job["seeds"])
     done = 0
 
-    def listen(event: dict) -> None:
+    def listen(event: Event) -> None:
         nonlocal done
         if event["event"] == "ready":
             words = f"{event['version']}: {len(programs)} programs, {len(job['seeds'])} seeds"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from dataclasses import dataclass
+from typing import Any
 
 from .choices import Choices
 
@@ -93,7 +94,7 @@ def align(left: Choices, right: Choices, aspect: str) -> tuple[Choices, Choices]
     return _replace(left, aspect, getattr(right, aspect)), right
 
 
-def _replace(program: Choices, aspect: str, choice) -> Choices:
+def _replace(program: Choices, aspect: str, choice: Any) -> Choices:
     return dataclasses.replace(program, **{aspect: choice})
 
 
@@ -106,7 +107,7 @@ def _differing(left: Choices, right: Choices, cuda: bool) -> list[str]:
 def _change(aspect: str, before: Choices, after: Choices) -> str:
     """`1e-07 → 1e-08`, `tensorflow's → torch's`, `on → off`."""
 
-    def word(value) -> str:
+    def word(value: Any) -> str:
         if aspect in ("weights", "biases", "order"):
             return f"{value}'s"
         if isinstance(value, bool):

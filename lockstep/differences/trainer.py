@@ -10,17 +10,18 @@ from __future__ import annotations
 import functools
 import gc
 import itertools
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from .. import schedules
-from ..backends.contract import Backend
+from ..backends.contract import Backend, Formulas
 from ..data.datasets import Dataset, Split, scale
 from ..errors import LockstepError
 from ..layouts import Weights
+from ..processes.events import OnEvent
 from ..processes.jobs import recipe_of
 from ..recipe import Recipe
 from ..training import loop, metrics
@@ -28,11 +29,11 @@ from .choices import Choices
 
 
 def work(
-    job: dict, network_class: type[Backend], data: Dataset, on_event: Callable[[dict], None]
-) -> dict:
-    """The worker's task: train every program of the job from every seed.
+    job: dict[str, Any], network_class: type[Backend], data: Dataset, on_event: OnEvent
+) -> dict[str, Any]:
+    """The child's task: train every program of the job from every seed.
 
-    The job says besides: "programs" [Program as dict], "seeds", "steps", "checkpoints", "folder".
+    The job says besides: "programs" [Choices as dict], "seeds", "steps", "checkpoints", "folder".
     Tells {"event": "trained", "program": index, "seed", "file",
     "test_accuracy", "reported_accuracy"}; the file holds "losses" (steps,) and, after each
     checkpoint, the weights as "100/dense0.weight". What the framework itself draws is left in the
@@ -42,6 +43,8 @@ def work(
     on_event({"event": "ready", "version": network_class.version(), "device": job["device"]})
     _leave_own(network_class, recipe, len(data.train.labels), job)
 
+    programs = [Choices(**program) for program in job["programs"]]
+
     @functools.lru_cache(maxsize=1)
     def scaled(dtype: str) -> tuple[Split, Split]:
         train_set, test_set = (
@@ -49,11 +52,10 @@ def work(
         )
         return train_set, test_set
 
-    def compiled(index: int) -> tuple:
+    def compiled(index: int) -> tuple[str, float, Formulas]:
         """Programs that are alike in this share a network, and so its compilation."""
         return (programs[index].dtype, programs[index].epsilon, programs[index].formulas)
 
-    programs = [Choices(**program) for program in job["programs"]]
     for _, alike in itertools.groupby(sorted(range(len(programs)), key=compiled), compiled):
         trainer: _Trainer | None = None
         for index in alike:
@@ -70,7 +72,9 @@ def work(
     return {"version": network_class.version()}
 
 
-def _leave_own(network_class: type[Backend], recipe: Recipe, count: int, job: dict) -> None:
+def _leave_own(
+    network_class: type[Backend], recipe: Recipe, count: int, job: dict[str, Any]
+) -> None:
     """Write down what the framework itself draws, for every program that wants it."""
     epochs = -(-job["steps"] // -(-count // recipe.batch_size))
     for seed in job["seeds"]:
@@ -93,7 +97,7 @@ class _Trainer:
         program: Choices,
         recipe: Recipe,
         sets: tuple[Split, Split],
-        job: dict,
+        job: dict[str, Any],
     ) -> None:
         self.job = job
         self.recipe = program.recipe(recipe)
@@ -101,7 +105,7 @@ class _Trainer:
         weights, device = self.recipe.initial_weights(), job["device"]
         self.network = network_class(self.recipe, weights, device, program.formulas)
 
-    def train(self, program: Choices, seed: int, file: Path) -> dict:
+    def train(self, program: Choices, seed: int, file: Path) -> dict[str, Any]:
         """Train from the seed, leave weights and losses in the file; what there is to tell."""
         network, steps = self.network, self.job["steps"]
         network.weights = self._initial_weights(program, seed)

@@ -18,10 +18,10 @@ from time import perf_counter
 from typing import Any
 
 from ..errors import LockstepError
+from .events import Event, OnEvent
 
-OnEvent = Callable[[dict], None]
-"""Takes one event, {"event": its kind, …}."""
-Work = Callable[[dict, OnEvent], Any]
+Request = dict[str, Any]
+Work = Callable[[Request, OnEvent], Any]
 """Does one request, tells events on the way, returns the result."""
 
 
@@ -36,7 +36,7 @@ def serve(work: Work) -> int:
             return 1
 
 
-def serve_backend(task: Callable[[dict, Any, Any, OnEvent], Any]) -> int:
+def serve_backend(task: Callable[[Request, Any, Any, OnEvent], Any]) -> int:
     """Do requests that a backend is needed for, such as `jobs.job` makes.
 
     `task(job, network_class, data, on_event)` gets the backend's class and the dataset. Importing
@@ -44,7 +44,7 @@ def serve_backend(task: Callable[[dict, Any, Any, OnEvent], Any]) -> int:
     job. So a module that calls this must not import NumPy itself.
     """
 
-    def work(job: dict, on_event: OnEvent) -> Any:
+    def work(job: Request, on_event: OnEvent) -> Any:
         start = perf_counter()
         from ..backends import registry
 
@@ -63,7 +63,7 @@ def serve_backend(task: Callable[[dict, Any, Any, OnEvent], Any]) -> int:
     return serve(work)
 
 
-def _answer(work: Work, request: dict, on_event: OnEvent) -> dict:
+def _answer(work: Work, request: Request, on_event: OnEvent) -> Event:
     """The last event of a request: its result, or why there is none."""
     try:
         return {"event": "finished", "result": work(request, on_event)}
@@ -82,18 +82,18 @@ def _speaker() -> OnEvent:
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def on_event(event: dict) -> None:
+    def on_event(event: Event) -> None:
         events.write(json.dumps(event) + "\n")
         events.flush()
 
     return on_event
 
 
-def _requests() -> queue.SimpleQueue[dict]:
+def _requests() -> queue.SimpleQueue[Request]:
     """What the parent asks, as it comes. When the parent is gone, so is this process, at once."""
     parent = os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())  # who reads finds nothing
-    requests: queue.SimpleQueue[dict] = queue.SimpleQueue()
+    requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
 
     def listen() -> None:
         for line in parent:

@@ -19,10 +19,12 @@ A child tells its parent in the same words, one line of JSON each (`child.py`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-OnEvent = Callable[[dict], None]
+Event = dict[str, Any]
+OnEvent = Callable[[Event], None]
 """Takes one event. Whoever does long work takes a listener, and knows nothing of screens."""
 
 
-def nobody(event: dict) -> None:
+def nobody(event: Event) -> None:
     """The listener that hears nothing."""

@@ -14,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Self
+
+from .events import Event, OnEvent, nobody
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Environment of a process in which two libraries take turns: their thread pools would fight for
@@ -36,8 +38,8 @@ class ChildFailed(Exception):
 
 def send(
     module: str,
-    request: dict,
-    on_event: Callable[[dict], None] = lambda event: None,
+    request: dict[str, Any],
+    on_event: OnEvent = nobody,
     time_limit: float | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Any:
@@ -83,8 +85,8 @@ class Child:
 
     def ask(
         self,
-        request: dict,
-        on_event: Callable[[dict], None] = lambda event: None,
+        request: dict[str, Any],
+        on_event: OnEvent = nobody,
         time_limit: float | None = None,
     ) -> Any:
         """One request: passes its events on, returns its result.
@@ -103,7 +105,7 @@ class Child:
         self.process.wait()
         raise ChildFailed(_epitaph(self.process.returncode, self.stderr))
 
-    def _converse(self, request: dict, on_event: Callable[[dict], None]) -> dict:
+    def _converse(self, request: dict[str, Any], on_event: OnEvent) -> Event:
         """Send the request, pass events on; the last event, or {} if the child died without one."""
         assert self.process.stdin and self.process.stdout
         try:
@@ -112,7 +114,7 @@ class Child:
         except OSError:  # it has died before it read a word
             return {}
         for line in self.process.stdout:
-            event = json.loads(line)
+            event: Event = json.loads(line)
             if event["event"] in ("finished", "failed"):
                 return event
             on_event(event)
@@ -135,7 +137,7 @@ def _own_process_group() -> dict[str, Any]:
 class _Alarm:
     """Ends a process when its time is over; without a limit it never rings."""
 
-    def __init__(self, process: subprocess.Popen, seconds: float | None) -> None:
+    def __init__(self, process: subprocess.Popen[str], seconds: float | None) -> None:
         self.process, self.rang = process, False
         self.timer = threading.Timer(seconds or 0, self.ring)
         self.set = seconds is not None
@@ -153,7 +155,7 @@ class _Alarm:
         _kill(self.process)
 
 
-def _kill(process: subprocess.Popen) -> None:
+def _kill(process: subprocess.Popen[str]) -> None:
     """Kill it, and what it has started itself, which would keep our pipe open."""
     if process.returncode is None and sys.platform != "win32":
         with contextlib.suppress(ProcessLookupError):  # it has just ended

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -55,7 +56,7 @@ def confusion_differences(
     return figure
 
 
-def _write(axes: Axes, row: int, column: int, words: str, **look) -> None:
+def _write(axes: Axes, row: int, column: int, words: str, **look: Any) -> None:
     axes.text(column, row, words, ha="center", va="center", fontsize=9, **look)
 
 

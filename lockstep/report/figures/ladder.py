@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ SMALLEST = 1e-17
 
 
 @styled
-def ladder(explanation: Mapping) -> Figure:
+def ladder(explanation: Mapping[str, Any]) -> Figure:
     """Two programs' weights apart: as one thing after the other is aligned, and with one undone.
 
     `explanation` is what `Explanation.to_dict` gives. A small mark is a seed, a large one their
@@ -56,7 +57,7 @@ def ladder(explanation: Mapping) -> Figure:
     return figure
 
 
-def _rungs(axes: Axes, rungs: Sequence[Mapping], explanation: Mapping) -> None:
+def _rungs(axes: Axes, rungs: Sequence[Mapping[str, Any]], explanation: Mapping[str, Any]) -> None:
     """One row for each pair of programs: its name, its marks, what the test accuracy does."""
     tolerance, looks = explanation["tolerance"], _step_looks(explanation)
     for place, rung in enumerate(rungs):
@@ -87,18 +88,18 @@ def _rungs(axes: Axes, rungs: Sequence[Mapping], explanation: Mapping) -> None:
     axes.text(middle, -0.42, "rounding", ha="center", va="top", fontsize=9, color=QUIET)
 
 
-def _beside(axes: Axes, words: str, place: float, **look) -> None:
+def _beside(axes: Axes, words: str, place: float, **look: Any) -> None:
     """Words to the right of the axes, at a row."""
     where = axes.get_yaxis_transform()  # across in shares of the axes, down in rows
     axes.text(1.02, place, words, transform=where, fontsize=9, **look)
 
 
-def _step_looks(explanation: Mapping) -> tuple[dict, ...]:
+def _step_looks(explanation: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     """One look for each checkpoint; the last step has the last look, however few there are."""
     return STEP_LOOKS[-len(explanation["ladder"][0]["weights"]) :]
 
 
-def _step_legend(explanation: Mapping) -> list[Line2D]:
+def _step_legend(explanation: Mapping[str, Any]) -> list[Line2D]:
     steps = explanation["ladder"][0]["weights"]
     return [
         Line2D([], [], linestyle="", label=f"after {step} step{'s' * (step != '1')}", **look)

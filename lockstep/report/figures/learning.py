@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ from .style import (
     styled,
 )
 
-Histories = Mapping[str, Sequence[Mapping]]
+Histories = Mapping[str, Sequence[Mapping[str, Any]]]
 """One history for each backend, rows as `results.Epoch`."""
 
 PARTS = {"train": "training", "test": "test"}
@@ -96,7 +97,7 @@ def _columns(names: Iterable[str]) -> int:
     return max(1, 58 // (4 + max(map(len, names))))
 
 
-def _named(axes: Axes) -> tuple[list, list]:
+def _named(axes: Axes) -> tuple[list[Any], list[str]]:
     """Lines and labels for a legend; a framework's two curves are one entry."""
     pairs = zip(*axes.get_legend_handles_labels(), strict=True)
     lines, labels = zip(*[pair for pair in pairs if pair[1]], strict=True)

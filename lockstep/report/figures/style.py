@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -91,7 +92,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """
 
     @functools.wraps(draw)
-    def in_style(*arguments, **options) -> Figure:
+    def in_style(*arguments: Any, **options: Any) -> Figure:
         with _style():
             figure = draw(*arguments, **options)
             figure.draw_without_rendering()
@@ -101,7 +102,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return in_style
 
 
-def look(place: int) -> dict:
+def look(place: int) -> dict[str, Any]:
     """How the curve at this place of a legend is drawn; after five, the colours come again,
     with the dashes of another."""
     again, first = divmod(place, len(LOOKS))
@@ -170,10 +171,10 @@ def _lean(body: str, name: str) -> str:
     """SVG without what the page says once for all, in the page's colours; its words stay."""
     used = set(re.findall(r"#([\w.-]+)[\")]", body))
 
-    def own_id(match: re.Match) -> str:
+    def own_id(match: re.Match[str]) -> str:
         return f' id="{name}-{match[1]}"' if match[1] in used else ""
 
-    def lean(match: re.Match) -> str:
+    def lean(match: re.Match[str]) -> str:
         tag = re.sub(r' id="([^"]*)"', own_id, match[0])
         tag = re.sub(r"(href=\"|url\()#", rf"\1#{name}-", tag).replace("xlink:href", "href")
         tag = re.sub(r"(font-size: [\d.]+px); font-family: [^;\"]*", r"\1", tag)
