@@ -476,7 +476,7 @@ def test_every_mistake_of_the_catalogue_makes_a_difference(batch):
         case = mistakes.Case(recipe, steps, right, frozenset(recipe.shapes))
         for kind in mistakes.CATALOGUE:
             for program in kind.variants(case):
-                if isinstance(program, mistakes.Clipped) and program.epsilon < 1e-8:
+                if isinstance(program, mistakes.loss.Clipped) and program.epsilon < 1e-8:
                     continue  # shows only where probabilities are smaller than here
                 assert any(
                     np.abs(number - other[key]).max() > 0

@@ -1,6 +1,6 @@
 """From somebody's numbers to the first wrong one, and to the mistake that explains it.
 
-A mistake is named only if its program (`mistakes.py`) gives the same wrong numbers at every step,
+A mistake is named only if its class (in `mistakes/`) gives the same wrong numbers at every step,
 to near rounding, and no other mistake does. What several explain is told as one of them; what
 none explains is "unexplained", with the numbers.
 """

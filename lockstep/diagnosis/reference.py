@@ -2,7 +2,7 @@
 
 `lockstep/by_hand/` is the reference and stays fast and whole. Here the same formulas are cut so
 fine that a subclass can replace one of them and compute what somebody with that mistake computes
-(`mistakes.py`). A test holds the two together.
+(`mistakes/`). A test holds the two together.
 """
 
 from __future__ import annotations
