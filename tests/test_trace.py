@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lockstep.backends.numpy import Network
+from lockstep.diagnosis.reference import Reference, Seen
 from lockstep.errors import LockstepError
 from lockstep.proof import trace
 from lockstep.proof.trace import Number
@@ -67,3 +68,13 @@ def test_an_unknown_spelling_is_an_error(text):
 def test_the_nearest_kind_is_named():
     with pytest.raises(LockstepError, match="'gradients'; did you mean 'gradient'"):
         Number.parse("gradients dense0.weight")
+
+
+def test_the_reference_of_a_diagnosis_spells_its_numbers_likewise(batch):
+    recipe = Recipe(hidden=(5,), dtype="float64")
+    seen = Seen(recipe.initial_weights(), *batch, recipe.learning_rate, {})
+    (numbers,) = Reference(recipe).run([seen])
+    proved = numbers_of_a_step(batch)
+    assert set(numbers) == {n for n in proved if n.kind in ("loss", "gradient", "weight")}
+    for kind in ("gradient", "weight"):
+        assert set(trace.of_kind(numbers, kind)) == set(recipe.shapes)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ...proof.trace import Numbers
 from ...recipe import Recipe
-from ..reference import Numbers, Reference, Seen
+from ..reference import Reference, Seen
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import numpy as np
 from ...by_hand import losses
 from ...by_hand.arrays import Array
 from ...layouts import Weights
+from ...proof.trace import Number, Numbers, of_kind
 from ...recipe import Recipe
-from ..reference import Numbers, Seen
+from ..reference import Seen
 from .catalogue import Case, Mistake, mistake
 
 
@@ -79,9 +80,8 @@ class LossAfterUpdate(Mistake):
 
     def step(self, seen: Seen, weights: Weights) -> Numbers:
         numbers = super().step(seen, weights)
-        after = {name: numbers["weights", name] for name in weights}
-        Z, _ = self.forward(self.inputs(seen.images), after)
-        return numbers | {("loss", ""): np.array(self.loss(Z[-1], seen.labels))}
+        Z, _ = self.forward(self.inputs(seen.images), of_kind(numbers, "weight"))
+        return numbers | {Number("loss"): np.array(self.loss(Z[-1], seen.labels))}
 
 
 @mistake

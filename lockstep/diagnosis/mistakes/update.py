@@ -9,8 +9,9 @@ import numpy as np
 
 from ...by_hand import optimizers
 from ...by_hand.arrays import Array
+from ...proof.trace import Numbers, of_kind
 from ...recipe import Recipe
-from ..reference import Numbers, Seen, squares
+from ..reference import Seen, squares
 from .backward import Accumulated
 from .catalogue import Case, Mistake, WithOptimizer, mistake
 
@@ -76,10 +77,11 @@ class LearningRate(Mistake):
 
 def step_factor(seen: Seen, right: Numbers) -> float | None:
     """How many times too far the weights went, by least squares; None where nobody saw them go."""
+    said, computed = of_kind(seen.said, "weight"), of_kind(right, "weight")
     moves = [
-        (seen.said["weights", name] - W, right["weights", name] - W)
+        (said[name] - W, computed[name] - W)
         for name, W in (seen.weights or {}).items()
-        if ("weights", name) in seen.said
+        if name in said
     ]
     length = squares(ours for _, ours in moves)
     return sum(float((theirs * ours).sum()) for theirs, ours in moves) / length if length else None
