@@ -14,6 +14,7 @@ from lockstep.backends.numpy import Network
 from lockstep.diagnosis import mistakes
 from lockstep.diagnosis.reference import Reference, Seen
 from lockstep.diagnosis.verdict import Verdict
+from lockstep.proof.trace import numbers_of
 from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe
 
 W0, B0, W1, B1 = "dense0.weight", "dense0.bias", "dense1.weight", "dense1.bias"
@@ -457,11 +458,11 @@ def test_the_program_in_small_lines_is_the_network_by_hand(optimizer, dialect, b
         for i in range(5)
     ]
     for seen, numbers in zip(steps, Reference(recipe).run(steps), strict=True):
-        right = network.step(*batch, seen.rate)
-        assert abs(float(numbers["loss", ""]) - right.loss) < 1e-13
-        for part in ("gradients", "weights"):
-            for name, array in getattr(right, part).items():
-                assert np.abs(numbers[part, name] - array).max() < 1e-13
+        right = numbers_of(network.step(*batch, seen.rate), network)
+        parts = [number for number in right if number.kind in ("loss", "gradient", "weight")]
+        assert set(numbers) == set(parts)
+        for number in parts:
+            assert np.abs(numbers[number] - right[number]).max() < 1e-13, number
 
 
 def test_every_mistake_of_the_catalogue_makes_a_difference(batch):
@@ -476,7 +477,7 @@ def test_every_mistake_of_the_catalogue_makes_a_difference(batch):
         case = mistakes.Case(recipe, steps, right, frozenset(recipe.shapes))
         for kind in mistakes.CATALOGUE:
             for program in kind.variants(case):
-                if isinstance(program, mistakes.Clipped) and program.epsilon < 1e-8:
+                if isinstance(program, mistakes.loss.Clipped) and program.epsilon < 1e-8:
                     continue  # shows only where probabilities are smaller than here
                 assert any(
                     np.abs(number - other[key]).max() > 0

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from students import judged, source
 
-from lockstep.diagnosis import check
+from lockstep.diagnosis import check, runner
 from lockstep.diagnosis.given import GAP, Given
 from lockstep.errors import LockstepError
 from lockstep.recipe import Recipe
@@ -128,10 +128,17 @@ BAD = {
     STEP + "return {'gradients': {'dense0.bias': np.ones((1, 16))}}": "axis 0 without keepdims",
     STEP + "return {'gradients': {'dense0.bias': 1.0}}": "sum over axis 0 alone",
     STEP + "return {'loss': np.log(0 * learning_rate)}": "NaN or infinity in loss at step 1",
-    "class Network: pass": "must be a subclass of lockstep.backend.Backend",
+    STEP + "return {'gradients': {'dense0.bias': np.full(16, np.nan)}}":
+        "NaN or infinity in gradients of dense0.bias at step 1",
+    STEP + "return {'weights': {name: W * np.nan for name, W in weights.items()}}":
+        "NaN or infinity in the new weights of dense0.weight at step 1",
+    "def prepare(images): return images * float('nan')\ndef train(*_): pass":
+        "NaN or infinity in prepare's result",
+    "def train(*_): return {'losses': [float('nan')]}": "NaN or infinity in losses of train",
+    "class Network: pass": "must be a subclass of lockstep.backends.contract.Backend",
     "def prepare(images): return images[0]\n" + STEP + "return {'loss': 1}": "prepare's result has",
     "def train(*_): return {'losses': 3}": "losses is not a list of numbers",
-}
+}  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:divide by zero")
@@ -189,12 +196,11 @@ def step(weights, images, labels, learning_rate):
     assert verdict.precision == precision
 
 
-def test_the_worker_alone_may_be_asked_for_nothing(tmp_path):
-    """`python -m lockstep.own` without a job ends with an error, not with a hang."""
-    done = subprocess.run(
-        [sys.executable, "-m", "lockstep.own"], input="", capture_output=True, timeout=60, text=True
-    )
-    assert done.returncode != 0
+def test_the_child_alone_may_be_asked_for_nothing():
+    """Without a job it ends with an error, not with a hang."""
+    command = [sys.executable, "-m", runner.__name__]
+    done = subprocess.run(command, input="", capture_output=True, timeout=60, text=True)
+    assert done.returncode != 0 and "No module named" not in done.stderr
 
 
 def test_the_last_step_has_logits_far_apart(digits):

@@ -17,11 +17,11 @@ import numpy as np
 from ..data.datasets import Dataset
 from ..errors import LockstepError, reason
 from ..processes import parent
+from ..proof.trace import Number, Numbers, from_archive_key, of_kind
 from ..recipe import Recipe
 from . import diagnose, judge, runner
-from .given import Given, _float64
-from .reference import Numbers, Seen
-from .runner import PARTS
+from .given import Given
+from .reference import Seen, in_float64
 from .verdict import Verdict
 
 TEMPLATE = Path(__file__).with_name("my_network.py")
@@ -55,7 +55,7 @@ def check(
     if not path.is_file():
         raise LockstepError(f"There is no file {path}.")
     given = Given(recipe, data.train.images, data.train.labels, steps)
-    with tempfile.TemporaryDirectory(prefix="lockstep-own-") as name:
+    with tempfile.TemporaryDirectory(prefix="lockstep-check-") as name:
         folder = Path(name)
         np.savez(folder / "given.npz", images=given.pixels, labels=given.labels)
         job = {
@@ -81,13 +81,14 @@ def verdict_on(given: Given, answers: dict[str, np.ndarray], result: dict) -> Ve
     if "prepared" in answers:
         findings += diagnose.diagnose_inputs(answers["prepared"], images)
         images = answers["prepared"].astype(float)
-    steps = _seen(given, images, answers)
+    places = _by_place(answers)
+    steps = _seen(given, images, places)
     wrong_steps = diagnose.diagnose_steps(recipe, steps) if steps else []
     findings += wrong_steps
     if "train" in result["forms"] and not wrong_steps:  # else it would repeat the steps' mistake
         see = _see_training(given, images)
         findings += diagnose.diagnose_training(
-            recipe, given.training_batches, see, _trained(answers)
+            recipe, given.training_batches, see, _trained(places)
         )
     if result["broken"] and not findings:
         raise LockstepError(result["broken"])
@@ -97,35 +98,37 @@ def verdict_on(given: Given, answers: dict[str, np.ndarray], result: dict) -> Ve
     return Verdict(tuple(result["forms"]), precision, len(steps), compared, tuple(findings))
 
 
-def _seen(given: Given, images: np.ndarray, answers: dict[str, np.ndarray]) -> list[Seen]:
-    """The steps, from the answers' names: "3/start/dense0.weight", "3/gradients/…", "3/loss"."""
-    steps: list[dict[str, dict[str, np.ndarray]]] = []
+def _by_place(answers: dict[str, np.ndarray]) -> dict[str, Numbers]:
+    """The answers but "prepared", in float64, at their places: "3", "3/start", "train", "still"."""
+    places: dict[str, Numbers] = {}
     for key, array in answers.items():
-        step, _, rest = key.partition("/")
-        if step.isdigit():
-            if int(step) == len(steps):
-                steps.append({"start": {}, "loss": {}, "gradients": {}, "weights": {}})
-            part, _, name = rest.partition("/")
-            steps[int(step)][part][name] = array.astype(float)
+        if key != "prepared":
+            place, number = from_archive_key(key)
+            places.setdefault(place, {})[number] = array.astype(float)
+    return places
+
+
+def _seen(given: Given, images: np.ndarray, places: dict[str, Numbers]) -> list[Seen]:
+    """The steps, one after the other."""
     seen = []
-    for i, parts in enumerate(steps):
+    for i in range(sum(place.endswith("/start") for place in places)):
         batch = given.batches[i % len(given.batches)]  # the steep step takes the first again
-        said: Numbers = {(part, n): a for part in PARTS for n, a in parts[part].items()}
         rate = float(given.rates[i % len(given.batches)])
-        seen.append(Seen(parts["start"], images[batch], given.labels[batch], rate, said))
+        start, said = of_kind(places[f"{i}/start"], "weight"), places.get(str(i), {})
+        seen.append(Seen(start, images[batch], given.labels[batch], rate, said))
     return seen
 
 
 def _see_training(given: Given, images: np.ndarray) -> Callable[..., list[Seen]]:
-    initial = _float64(given.recipe.initial_weights())
+    initial = in_float64(given.recipe.initial_weights())
 
     def see(batches, losses, weights, factor: float) -> list[Seen]:
         rate = given.recipe.learning_rate * factor
         steps = []
         for i, batch in enumerate(batches):
-            said: Numbers = {} if losses is None else {("loss", ""): np.array(losses[i])}
+            said: Numbers = {} if losses is None else {Number("loss"): np.array(losses[i])}
             if weights is not None and i == len(batches) - 1:
-                said |= {("weights", name): W for name, W in weights.items()}
+                said |= {Number("weight", name): W for name, W in weights.items()}
             start = None if i else initial
             steps.append(Seen(start, images[batch], given.labels[batch], rate, said))
         return steps
@@ -133,9 +136,7 @@ def _see_training(given: Given, images: np.ndarray) -> Callable[..., list[Seen]]
     return see
 
 
-def _trained(answers: dict[str, np.ndarray]) -> diagnose.Trained:
-    prefix = "train/weights/"
-    weights = {k.removeprefix(prefix): a for k, a in answers.items() if k.startswith(prefix)}
-    return diagnose.Trained(
-        answers.get("train/losses"), _float64(weights) or None, answers.get("still/losses")
-    )
+def _trained(places: dict[str, Numbers]) -> diagnose.Trained:
+    train, still = places.get("train", {}), places.get("still", {})
+    weights = of_kind(train, "weight") or None
+    return diagnose.Trained(train.get(Number("loss")), weights, still.get(Number("loss")))

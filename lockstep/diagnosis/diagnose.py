@@ -1,8 +1,9 @@
 """From somebody's numbers to the first wrong one, and to the mistake that explains it.
 
-A mistake is named only if its program (`mistakes.py`) gives the same wrong numbers at every step,
-to near rounding, and no other mistake does. What several explain is told as one of them; what
-none explains is "unexplained", with the numbers.
+In go the steps that were seen; out come findings, each with its first wrong number. A mistake is
+named only if its class (in `mistakes/`) gives the same wrong numbers at every step, to near
+rounding, and no other mistake does. What several explain is told as one of them; what none explains
+is "unexplained", with the numbers.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import numpy as np
 
 from ..by_hand.arrays import Array
 from ..layouts import Weights
+from ..proof.trace import KINDS, Number, Numbers, of_kind
 from ..recipe import Recipe
 from .evidence import evidence
-from .judge import CLEARLY, KINDS, TOLERANCE, Difference, Errors, Judge
+from .judge import CLEARLY, TOLERANCE, Difference, Errors, Judge
 from .mistakes import CATALOGUE, FORMATS, INPUTS, Case, Mistake, RoundedOperands, orders
-from .reference import Key, Numbers, Reference, Seen
+from .reference import Seen
 from .verdict import Finding
 
 AT_MOST = 3
@@ -37,21 +39,21 @@ def diagnose_steps(recipe: Recipe, steps: Sequence[Seen]) -> list[Finding]:
     if not bad:
         return []
     good = set(right) - set(bad)
-    wrong = frozenset(d.tensor for d in judge.differences() if d.tensor)
+    wrong = frozenset(d.number.tensor for d in judge.differences() if d.number.tensor)
     found = [
-        (program, judge.errors(program.run(steps), lambda off: off & good or off >= set(bad)))
-        for program in candidates(Case(recipe, steps, judge.right, wrong))
+        (mistake, judge.errors(mistake.run(steps), lambda off: off & good or off >= set(bad)))
+        for mistake in candidates(Case(recipe, steps, judge.right, wrong))
     ]
-    found = [(program, errors) for program, errors in found if _spares(errors, good)]
+    found = [(mistake, errors) for mistake, errors in found if _spares(errors, good)]
     findings, rest = [], bad
     while rest:
         part, fitting = _longest(rest, right, found)
-        findings.append(_finding(judge, part, fitting))
+        findings.append(_explained(judge, part, fitting))
         rest = rest[len(part) :]
     if not all(finding.names for finding in findings):
         rounding = _rounding(judge, bad)
         if rounding:
-            return [_finding(judge, bad, rounding)]
+            return [_explained(judge, bad, rounding)]
     return findings
 
 
@@ -73,29 +75,29 @@ def _longest(
     for count in range(len(rest), 0, -1):
         part = rest[:count]
         clear = {kind: min(1, right[kind] / CLEARLY) for kind in part}
-        fitting = [p for p, errors in found if all(errors[k] <= clear[k] for k in part)]
+        fitting = [m for m, errors in found if all(errors[k] <= clear[k] for k in part)]
         if fitting:
             return part, fitting
     return rest[:1], []
 
 
-def _finding(judge: Judge, kinds: Sequence[str], fitting: Sequence[Mistake]) -> Finding:
+def _explained(judge: Judge, kinds: Sequence[str], fitting: Sequence[Mistake]) -> Finding:
+    """A finding from the first number of these kinds that is wrong, and what explains them."""
     first = next(iter(judge.differences(kinds)))
-    told = {program.name: program.sentence for program in fitting}
+    told = {mistake.name: mistake.sentence for mistake in fitting}
     if len(told) > AT_MOST:
         told = {}
-    return finding(first, told)
+    return _finding(first, told)
 
 
-def finding(first: Difference, told: dict[str, str]) -> Finding:
+def _finding(first: Difference, told: dict[str, str]) -> Finding:
     """A finding from its first difference and the names and sentences of what explains it."""
     off = float(np.abs(first.said - first.right).max())
-    moved = first.right if first.before is None else first.right - first.before
-    size = float(np.abs(moved).max())
+    size = float(np.abs(first.moved(first.right)).max())
     return Finding(
         first.step,
-        first.tensor,
-        first.kind,
+        first.number.tensor,
+        first.number.kind,
         off,
         off / size if size else None,
         evidence(first),
@@ -112,8 +114,8 @@ def _rounding(judge: Judge, bad: Sequence[str]) -> Sequence[Mistake]:
     format leaves a tenth of the difference.
     """
     apart = _distances(judge, bad, judge.right)
-    keys = ("gradients",) if "gradients" in bad else ("weights",)
-    arrays = [a for seen in judge.steps for key, a in seen.said.items() if key[0] in keys]
+    kind = "gradient" if "gradient" in bad else "weight"
+    arrays = [a for seen in judge.steps for a in of_kind(seen.said, kind).values()]
     whole = [a for a in arrays if np.count_nonzero(a) >= 8]
     for form in FORMATS[:2]:
         if whole and all(np.array_equal(form.rounded(a), a) for a in whole):
@@ -121,29 +123,31 @@ def _rounding(judge: Judge, bad: Sequence[str]) -> Sequence[Mistake]:
             return [RoundedOperands(judge.recipe, form)] if near else []
     if max(apart.values()) > 1:
         return []
-    programs = [RoundedOperands(judge.recipe, form) for form in FORMATS]
-    return [program for program in programs if _closer(judge, bad, program, apart)]
+    roundings = [RoundedOperands(judge.recipe, form) for form in FORMATS]
+    return [rounding for rounding in roundings if _closer(judge, bad, rounding, apart)]
 
 
-def _closer(judge: Judge, bad: Sequence[str], program: Reference, apart: dict[Key, float]) -> bool:
-    """Whether the program leaves a tenth of the distance, in every tensor that is off."""
-    left = _distances(judge, bad, list(program.run(judge.steps)))
+def _closer(
+    judge: Judge, bad: Sequence[str], rounding: Mistake, apart: dict[Number, float]
+) -> bool:
+    """Whether the rounding leaves a tenth of the distance, in every number that is off."""
+    left = _distances(judge, bad, list(rounding.run(judge.steps)))
     near = TOLERANCE[judge.precision]
-    return all(left[key] < max(distance / CLEARLY, near) for key, distance in apart.items())
+    return all(left[number] < max(distance / CLEARLY, near) for number, distance in apart.items())
 
 
-def _distances(judge: Judge, kinds: Sequence[str], numbers: Sequence[Numbers]) -> dict[Key, float]:
-    """Each tensor's relative distance from what was said, by root mean square, the median step's.
+def _distances(judge: Judge, kinds: Sequence[str], run: Sequence[Numbers]) -> dict[Number, float]:
+    """Each number's relative distance from what was said, by root mean square, the median step's.
 
     (The last step, with its large logits, makes more of a rounding than the others do.)
     """
-    found: dict[Key, list[float]] = {}
-    for seen, computed in zip(judge.steps, numbers, strict=True):
-        for key in (key for key in seen.said if key[0] in kinds):
-            off = ((seen.said[key] - computed[key]) ** 2).sum()
-            size = (computed[key] ** 2).sum() or 1
-            found.setdefault(key, []).append(float(np.sqrt(off / size)))
-    return {key: float(np.median(distances)) for key, distances in found.items()}
+    found: dict[Number, list[float]] = {}
+    for seen, computed in zip(judge.steps, run, strict=True):
+        for number in (number for number in seen.said if number.kind in kinds):
+            off = ((seen.said[number] - computed[number]) ** 2).sum()
+            size = (computed[number] ** 2).sum() or 1
+            found.setdefault(number, []).append(float(np.sqrt(off / size)))
+    return {number: float(np.median(distances)) for number, distances in found.items()}
 
 
 def diagnose_inputs(prepared: Array, right: Array) -> list[Finding]:
@@ -203,7 +207,7 @@ def diagnose_training(
             "they add up to the same, so it is the same images in another order"
         )
     judge = Judge(recipe, see(batches, trained.losses, trained.weights, 1.0))
-    return [finding(next(iter(judge.differences())), told)]
+    return [_finding(next(iter(judge.differences())), told)]
 
 
 def differs(recipe: Recipe, steps: Sequence[Seen]) -> bool:
@@ -217,7 +221,7 @@ def _same_sum(recipe: Recipe, batches: list[Array], see: Callable, still: Array 
     if still is None or len(still) != len(batches):
         return False
     judge = Judge(recipe, see(batches, still, None, 0.0))
-    right = np.array([float(numbers["loss", ""]) for numbers in judge.right])
+    right = np.array([float(numbers[Number("loss")]) for numbers in judge.right])
     sizes = np.array([len(batch) for batch in batches])
     total, off = float(sizes @ right), abs(float(sizes @ (still - right)))
     apart = np.abs(still - right).max() / np.abs(right).max()

@@ -11,16 +11,17 @@ from .judge import Difference
 def evidence(first: Difference) -> str:
     """What the numbers show at the first difference, without a why."""
     where = f"at step {first.step}"
-    if first.kind == "loss":
+    if first.number.kind == "loss":
         times = float(first.said / first.right) if first.right else 0.0
         far = f", {times:.4g} times as much" if abs(times - 1) > 0.01 else ""
         return f"the loss is {first.said:.9g} {where}, where {first.right:.9g} is right{far}"
+    said, right = first.moved(first.said), first.moved(first.right)
     if first.before is None:
-        what, said, right = f"the gradients of {first.tensor}", first.said, first.right
+        what = f"the gradients of {first.number.tensor}"
         nothing, opposite, verb = "are all 0", "have the opposite sign", "are"
         large, small = "large", "small"
     else:
-        what, said, right = first.tensor, first.said - first.before, first.right - first.before
+        what = first.number.tensor
         nothing, opposite, verb = "is not moved", "is moved the opposite way", "is moved"
         large, small = "far", "little"
     if not said.any():

@@ -1,4 +1,4 @@
-"""What somebody's program is given to compute."""
+"""What somebody's program is given to compute: steps, and a training of two epochs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..data import datasets
 from ..data.order import epoch_batches
 from ..layouts import Weights
 from ..recipe import Recipe
-from .reference import Reference
+from .reference import Reference, in_float64
 
 GAP = 60.0
 """How far apart the logits are at the last step: exp(-60) is no 0 even in float32, but a clipped
@@ -17,7 +17,7 @@ probability, or one with an ε added, is far from it."""
 
 
 class Given:
-    """What the program is given: some images, in batches of which the last one is smaller."""
+    """Some images, in batches of which the last one is smaller, with labels and learning rates."""
 
     def __init__(self, recipe: Recipe, pixels: np.ndarray, labels: np.ndarray, steps: int) -> None:
         self.recipe, self.steps = recipe, steps
@@ -39,7 +39,7 @@ class Given:
     def steep(self, images: np.ndarray, weights: Weights) -> Weights:
         """The weights with the last layer so large that some logits of the batch are GAP apart."""
         rows, y = images[self.batches[0]].astype(float), self.labels[self.batches[0]]
-        logits = Reference(self.recipe).forward(rows, _float64(weights))[0][-1]
+        logits = Reference(self.recipe).forward(rows, in_float64(weights))[0][-1]
         gap = (logits.max(axis=1) - logits[np.arange(len(y)), y]).max()
         last = f"dense{len(self.recipe.hidden)}."
         factor = GAP / gap if gap else 1.0
@@ -47,7 +47,3 @@ class Given:
             name: (W * factor if name.startswith(last) else W).astype(W.dtype)
             for name, W in weights.items()
         }
-
-
-def _float64(weights: Weights) -> Weights:
-    return {name: W.astype(float) for name, W in weights.items()}

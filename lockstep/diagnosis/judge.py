@@ -9,32 +9,33 @@ import numpy as np
 
 from ..by_hand.arrays import Array
 from ..layouts import Weights
+from ..proof.trace import KINDS, Number, Numbers
 from ..recipe import Recipe
-from .reference import Key, Numbers, Reference, Seen
+from .reference import Reference, Seen
 
-KINDS = ("loss", "gradients", "weights")
-"""In the order in which a step computes them."""
 TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
 """Of a tensor's largest number (for weights: of its largest move). Honest programs differ by about
 1e-14 and 1e-6 (sums in another order, another softmax), the smallest mistake here by 1e-8."""
 ROUNDING = {"float64": 1e-15, "float32": 3e-7}
 """What a sum of products loses, relative to its largest result; see `slack`."""
 CLEARLY = 10.0
-"""How many times better than the right program a mistake must fit to be named."""
+"""How many times better than the reference a mistake must fit to be named."""
 
 
 class Difference(NamedTuple):
-    """The first number that is not the reference's."""
+    """A number that is not the reference's."""
 
     step: int
     """From 1."""
-    kind: str
-    tensor: str
-    """"" for the loss."""
+    number: Number
     said: Array
     right: Array
     before: Array | None
     """The weights before the update, where it is the weights that differ."""
+
+    def moved(self, array: Array) -> Array:
+        """How far weights were moved to become this array; of any other number, the array."""
+        return array if self.before is None else array - self.before
 
 
 def precision_of(recipe: Recipe, steps: Sequence[Seen]) -> str:
@@ -50,7 +51,7 @@ def precision_of(recipe: Recipe, steps: Sequence[Seen]) -> str:
 
 
 class Nudged(Reference):
-    """The right program with honest rounding, exaggerated: what may differ without a mistake.
+    """The reference with honest rounding, exaggerated: what may differ without a mistake.
 
     ReLU may fall on the other side of 0, Adam makes a full step of a gradient that is nothing but
     rounding, and a probability near 1 is rounded as 1 is, however small its logarithm and P - Y:
@@ -104,50 +105,53 @@ class Judge:
         runs = [list(Nudged(self.recipe, size, seed).run(self.steps)) for seed in range(4)]
         return [
             {
-                key: 4 * np.sum([abs(run[i][key] - number) for run in runs], axis=0)
-                for key, number in at.items()
+                number: 4 * np.sum([abs(run[i][number] - array) for run in runs], axis=0)
+                for number, array in at.items()
             }
             for i, at in enumerate(self.right)
         ]
 
-    def error(self, i: int, key: Key, numbers: Numbers) -> float:
+    def error(self, i: int, number: Number, numbers: Numbers) -> float:
         """How far step i's number is from these, in units of what is allowed: above 1 is wrong."""
-        said, computed, right = self.steps[i].said[key], numbers[key], self.right[i][key]
+        said, right = self.steps[i].said[number], self.right[i][number]
+        computed = numbers[number]
         if not np.isfinite(computed).all():
             return np.inf
-        size, usual = (self.size(i, key, number) for number in (computed, right))
+        size, usual = (self.size(i, number, array) for array in (computed, right))
         grown = max(1.0, size / usual) if usual else 1.0
-        allowed = TOLERANCE[self.precision] * size + grown * self.slack[i][key]
-        if key[0] == "weights":  # every move is rounded to what the weight can hold
+        allowed = TOLERANCE[self.precision] * size + grown * self.slack[i][number]
+        if number.kind == "weight":  # every move is rounded to what the weight can hold
             rounding = 2 * self.updates[i] * np.finfo(self.precision).eps
             allowed = allowed + rounding * np.abs(computed)
         off = np.abs(said - computed)
         return float(np.max(off / np.maximum(allowed, np.finfo(float).tiny)))
 
-    def size(self, i: int, key: Key, number: Array) -> float:
-        """A tensor's largest number, or, for weights, its largest move."""
-        if key[0] == "weights":
-            number = number - self.before[i][key[1]]
-        return float(np.abs(number).max())
+    def size(self, i: int, number: Number, array: Array) -> float:
+        """The array's largest entry, or, for weights, its largest move."""
+        if number.kind == "weight":
+            array = array - self.before[i][number.tensor]
+        return float(np.abs(array).max())
 
-    def errors(self, program: Iterable[Numbers], hopeless: Hopeless | None = None) -> Errors:
+    def errors(self, run: Iterable[Numbers], hopeless: Hopeless | None = None) -> Errors:
         """The largest error of each kind of number that was said.
 
-        Most mistakes are not the one: once `hopeless` says so, the program is run no further.
+        Most mistakes are not the one: once `hopeless` says so, it is run no further.
         """
-        worst = {key[0]: 0.0 for seen in self.steps for key in seen.said}
-        for i, numbers in enumerate(program):
-            for key in self.steps[i].said:
-                if worst[key[0]] <= 1 or hopeless is None:
-                    worst[key[0]] = max(worst[key[0]], self.error(i, key, numbers))
+        worst = {number.kind: 0.0 for seen in self.steps for number in seen.said}
+        for i, numbers in enumerate(run):
+            for number in self.steps[i].said:
+                if worst[number.kind] <= 1 or hopeless is None:
+                    worst[number.kind] = max(worst[number.kind], self.error(i, number, numbers))
             if hopeless and hopeless({kind for kind, error in worst.items() if error > 1}):
                 break
         return worst
 
     def differences(self, kinds: Sequence[str] = KINDS) -> Iterable[Difference]:
-        """Every tensor that is not the reference's, in the order in which it was computed."""
+        """Every number that is not the reference's, in the order in which it was computed."""
         for i, seen in enumerate(self.steps):
-            for key, right in self.right[i].items():
-                if key in seen.said and key[0] in kinds and self.error(i, key, self.right[i]) > 1:
-                    before = self.before[i][key[1]] if key[0] == "weights" else None
-                    yield Difference(i + 1, *key, seen.said[key], right, before)
+            for number, right in self.right[i].items():
+                if number not in seen.said or number.kind not in kinds:
+                    continue
+                if self.error(i, number, self.right[i]) > 1:
+                    before = self.before[i][number.tensor] if number.kind == "weight" else None
+                    yield Difference(i + 1, number, seen.said[number], right, before)

@@ -76,7 +76,7 @@ def train(weights, images, labels, batches, learning_rate):
 
 # A network that already keeps Lockstep's contract can stand here instead of `step`:
 #
-#     from lockstep.backend import Backend, Step
+#     from lockstep.backends.contract import Backend, Step
 #
 #     class Network(Backend):
 #         ...

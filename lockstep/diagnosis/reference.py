@@ -2,7 +2,7 @@
 
 `lockstep/by_hand/` is the reference and stays fast and whole. Here the same formulas are cut so
 fine that a subclass can replace one of them and compute what somebody with that mistake computes
-(`mistakes.py`). A test holds the two together.
+(`mistakes/`). A test holds the two together.
 """
 
 from __future__ import annotations
@@ -16,21 +16,17 @@ import numpy as np
 from ..by_hand import activations, losses, optimizers
 from ..by_hand.arrays import Array
 from ..layouts import Weights
+from ..proof.trace import Number, Numbers
 from ..recipe import Recipe
-
-Key = tuple[str, str]
-"""("loss", ""), ("gradients", "dense1.weight") or ("weights", "dense1.weight")."""
-Numbers = dict[Key, Array]
-"""What one step computes, in the order in which it is computed; float64."""
 
 
 class Seen(NamedTuple):
-    """One step of somebody's program: what went in, and what came out."""
+    """One step of somebody's program: what went in, and what came out; in float64."""
 
     weights: Weights | None
     """Before the step; None where nobody saw them: they are what the step before has left."""
     images: Array
-    """(N, inputs) float64."""
+    """(N, inputs)."""
     labels: Array
     """(N,) integers."""
     rate: float
@@ -39,7 +35,7 @@ class Seen(NamedTuple):
 
 
 class Reference:
-    """The right program. Every step is taken from the weights that were seen before it.
+    """What is right, in float64. Every step is taken from the weights that were seen before it.
 
     Where the gradients were seen as well, the update is done with them: so each part of a step is
     judged for itself, and a mistake in one does not spoil the numbers of the next.
@@ -52,18 +48,18 @@ class Reference:
         self.optimizer = recipe.optimizer
         self.g, self.g_derivative = activations.ACTIVATIONS[recipe.activation]
         self.layers = range(len(recipe.sizes) - 1)
-        self.memory: dict[Key, Array] = {}
+        self.memory: dict[tuple[str, str], Array] = {}  # by weight and slot
         self.t = 0
 
     def run(self, steps: Iterable[Seen]) -> Iterator[Numbers]:
-        """What this program computes at each step, one after the other."""
+        """What is computed at each step, one after the other: loss, gradients, weights."""
         weights: Weights = {}
         for seen in steps:
             weights = weights if seen.weights is None else seen.weights
-            with np.errstate(all="ignore"):  # a wrong program may overflow; it then matches nobody
+            with np.errstate(all="ignore"):  # a mistake may overflow; it then matches nobody
                 numbers = self.step(seen, weights)
             yield numbers
-            weights = {name: numbers["weights", name] for name in weights}
+            weights = {name: numbers[Number("weight", name)] for name in weights}
 
     def step(self, seen: Seen, weights: Weights) -> Numbers:
         """Forward, loss, backward, update."""
@@ -73,11 +69,11 @@ class Reference:
         Z, A = self.forward(X, weights)
         loss = self.loss(Z[-1], y) + self.penalty(weights)
         gradients = self.collected(self.backward(Z, A, y, weights))
-        used = {n: seen.said.get(("gradients", n), g) for n, g in gradients.items()}
+        used = {n: seen.said.get(Number("gradient", n), g) for n, g in gradients.items()}
         moved = {name: self.move(name, W, used[name]) for name, W in weights.items()}
-        numbers = {("loss", ""): np.array(loss)}
-        numbers |= {("gradients", name): g for name, g in gradients.items()}
-        return numbers | {("weights", name): moved[name] for name in gradients}
+        numbers = {Number("loss"): np.array(loss)}
+        numbers |= {Number("gradient", name): g for name, g in gradients.items()}
+        return numbers | {Number("weight", name): moved[name] for name in gradients}
 
     # --- Forward and loss -------------------------------------------------------------------------
 
@@ -234,3 +230,8 @@ class Reference:
 def squares(arrays: Iterable[Array]) -> float:
     """The sum of all squares; not by BLAS, whose threads cost more here than they give."""
     return sum(float((W * W).sum()) for W in arrays)
+
+
+def in_float64(weights: Weights) -> Weights:
+    """A copy as the reference takes it."""
+    return {name: W.astype(float) for name, W in weights.items()}

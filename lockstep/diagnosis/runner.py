@@ -1,4 +1,10 @@
-"""Somebody's program in a process of its own: run it, and name every number it returns."""
+"""Somebody's program in a process of its own: run it, and name every number it returns.
+
+`Given` goes in; out come answers, arrays by name: "prepared"; of step 3 "3/loss",
+"3/gradient dense0.weight" and so on, with "3/start/weight dense0.weight" for the weights before it;
+of `train` "train/loss", one for each batch, and "train/weight dense0.weight"; and "still/loss", of
+`train` with learning rate 0.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,7 @@ import contextlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +23,12 @@ from ..backends.numpy import Network
 from ..errors import LockstepError, one_of
 from ..layouts import Weights
 from ..processes import child
+from ..proof.trace import Number, Numbers, archive_key, from_archive_key, of_kind
 from ..recipe import DIALECTS, Recipe, from_dict
 from .given import Given
 
-PARTS = ("loss", "gradients", "weights")
+PARTS = {"loss": "loss", "gradients": "gradient", "weights": "weight"}
+"""What a file's `step` may return → the kind of number that it is."""
 
 
 def _work(job: dict, on_event: Callable[[dict], None]) -> dict:
@@ -30,28 +38,37 @@ def _work(job: dict, on_event: Callable[[dict], None]) -> dict:
     with np.load(folder / "given.npz", allow_pickle=False) as arrays:
         given = Given(recipe, arrays["images"], arrays["labels"], job["steps"])
     sys.path.insert(0, str(path.parent))  # for what it imports from beside it
-    own = UserProgram(path, recipe)
-    answers, broken = gathered(own, given)
+    program = UserProgram(path, recipe)
+    answers, broken = gathered(program, given)
     np.savez(folder / "answers.npz", **answers)  # type: ignore[arg-type]
-    return {"forms": own.forms, "dialect": own.dialect, "broken": broken}
+    return {"forms": program.forms, "dialect": program.dialect, "broken": broken}
 
 
-def gathered(own: UserProgram, given: Given) -> tuple[dict[str, np.ndarray], str | None]:
+def gathered(program: UserProgram, given: Given) -> tuple[dict[str, np.ndarray], str | None]:
     """All answers up to the first that is NaN or infinite, and where that was, in a sentence."""
     answers: dict[str, np.ndarray] = {}
-    for key, array in own.answers(given):
+    for key, array in program.answers(given):
         if not np.isfinite(array).all():
             step = key.partition("/")[0]
             whole = {k: a for k, a in answers.items() if k.partition("/")[0] != step}
-            return whole, f"{own.path.name} returns NaN or infinity in {_spoken(key)}."
+            return whole, f"{program.path.name} returns NaN or infinity in {_spoken(key)}."
         answers[key] = array
     return answers, None
 
 
 def _spoken(key: str) -> str:
-    step, _, rest = key.partition("/")
-    part = rest.replace("/", " of ").replace("weights of", "the new weights of")
-    return f"{part} at step {int(step) + 1}" if step.isdigit() else key.replace("/", " of ")
+    """An answer's name in words, as the file's author knows it."""
+    if key == "prepared":
+        return "prepare's result"
+    place, number = from_archive_key(key)
+    step, _, start = place.partition("/")
+    if not step.isdigit():
+        part = "losses" if number.kind == "loss" else f"the weights of {number.tensor}"
+        return f"{part} of train"
+    weights = "the weights of" if start else "the new weights of"
+    words = {"loss": "loss", "gradient": f"gradients of {number.tensor}"}
+    part = words.get(number.kind, f"{weights} {number.tensor}")
+    return f"{part} {'before' if start else 'at'} step {int(step) + 1}"
 
 
 class UserProgram:
@@ -69,7 +86,7 @@ class UserProgram:
             )
 
     def _imported(self):
-        spec = importlib.util.spec_from_file_location("own_program", self.path)
+        spec = importlib.util.spec_from_file_location("user_program", self.path)
         if spec is None or spec.loader is None:
             raise LockstepError(f"{self.path.name} is not a Python file: its name must end in .py.")
         module = importlib.util.module_from_spec(spec)
@@ -110,75 +127,68 @@ class UserProgram:
         """
         weights = self.recipe.initial_weights()
         reference = Network(self.recipe, weights)
-        parts: set[str] = set()
+        kinds: set[str] = set()
         for i, (batch, rate) in enumerate(zip(given.batches, given.rates, strict=True)):
-            answer = step(weights, images[batch], given.labels[batch], float(rate))
-            yield from self._named(i, weights, answer)
+            numbers = step(weights, images[batch], given.labels[batch], float(rate))
+            yield from _answered(i, weights, numbers)
             led = reference.step(given.images[batch], given.labels[batch], float(rate)).weights
-            weights = answer.get("weights", led)
-            parts |= set(answer)
-        if parts - {"weights"}:
+            weights = of_kind(numbers, "weight") or led
+            kinds |= {number.kind for number in numbers}
+        if kinds - {"weight"}:
             steep, first = given.steep(images, self.recipe.initial_weights()), given.batches[0]
-            answer = step(steep, images[first], given.labels[first], float(given.rates[0]))
-            shown = {part: value for part, value in answer.items() if part != "weights"}
-            yield from self._named(len(given.batches), steep, shown)
+            numbers = step(steep, images[first], given.labels[first], float(given.rates[0]))
+            shown = {number: a for number, a in numbers.items() if number.kind != "weight"}
+            yield from _answered(len(given.batches), steep, shown)
 
-    def _named(
-        self, i: int, weights: Weights, answer: dict[str, Any]
-    ) -> Iterator[tuple[str, np.ndarray]]:
-        for name, W in weights.items():
-            yield f"{i}/start/{name}", W
-        for part in (part for part in PARTS if part in answer):
-            if part == "loss":
-                yield f"{i}/loss", answer["loss"]
-            else:
-                yield from ((f"{i}/{part}/{name}", a) for name, a in answer[part].items())
-
-    def _step(self, weights: Weights, images, labels, rate: float) -> dict[str, Any]:
+    def _step(self, weights: Weights, images, labels, rate: float) -> Numbers:
         """Call the file's `step` with copies, and check what it returns."""
         given = {name: W.copy() for name, W in weights.items()}
         with self.speaking():
             answer = self.module.step(given, images.copy(), labels.copy(), rate)
         self._dictionary(answer, "step", PARTS)
-        checked: dict[str, Any] = {}
-        for part, value in answer.items():
+        return self._numbers(answer, whole=("weights",))
+
+    def _numbers(self, answer: dict[str, Any], whole: Collection[str]) -> Numbers:
+        """What `step` returned, number by number; a part in `whole` must have every weight."""
+        numbers: Numbers = {}
+        for part in (part for part in PARTS if part in answer):
             if part == "loss":
-                checked["loss"] = self._array(value, "the loss", ())
+                numbers[Number("loss")] = self._array(answer["loss"], "the loss", ())
             else:
-                checked[part] = self._tensors(value, part, whole=part == "weights")
-        return checked
+                tensors = self._tensors(answer[part], part, part in whole)
+                numbers |= {Number(PARTS[part], name): a for name, a in tensors.items()}
+        return numbers
 
     def _network(self) -> Callable:
         """A step of the file's class of the contract, in the form of `step`."""
-        own = self.module.Network
-        if not (isinstance(own, type) and issubclass(own, Backend)):
+        network_class = self.module.Network
+        if not (isinstance(network_class, type) and issubclass(network_class, Backend)):
             raise LockstepError(
-                f"{self.path.name}: class Network must be a subclass of lockstep.backend.Backend."
+                f"{self.path.name}: class Network must be a subclass of "
+                f"{Backend.__module__}.{Backend.__name__}."
             )
         with self.speaking():
-            network = own(self.recipe, self.recipe.initial_weights())
+            network = network_class(self.recipe, self.recipe.initial_weights())
             self.dialect = one_of(DIALECTS, network.dialect, "dialect")
-        walked: list[Weights] = []  # the weights that the network itself has left
+        left: Weights = {}  # by the network itself, at its last step
 
-        def step(weights: Weights, images, labels, rate: float) -> dict[str, Any]:
+        def step(weights: Weights, images, labels, rate: float) -> Numbers:
+            nonlocal left
             with self.speaking():
-                if walked and weights is not walked[-1]:  # it is set elsewhere: the steep step
+                if any(weights[name] is not W for name, W in left.items()):  # the steep step
                     network.weights = weights
                 done = network.step(images.copy(), labels.copy(), rate)
-            left = self._tensors(done.weights, "weights", whole=True)
-            walked.append(left)
-            return {
-                "loss": self._array(done.loss, "the loss", ()),
-                "gradients": self._tensors(done.gradients, "gradients", whole=True),
-                "weights": left,
-            }
+                answer = {part: getattr(done, part) for part in PARTS}
+            numbers = self._numbers(answer, whole=PARTS)
+            left = of_kind(numbers, "weight")
+            return numbers
 
         return step
 
     def _training(self, given: Given, images: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """The file's `train`, and once more with learning rate 0, which shows the order alone."""
         images, labels = images[: given.training], given.labels[: given.training]
-        for kind, rate in (("train", self.recipe.learning_rate), ("still", 0.0)):
+        for place, rate in (("train", self.recipe.learning_rate), ("still", 0.0)):
             batches = [batch.copy() for batch in given.training_batches]
             initial = self.recipe.initial_weights()
             with self.speaking():
@@ -188,12 +198,13 @@ class UserProgram:
                 losses = self._array(answer["losses"], "losses", None)
                 if losses.ndim != 1:
                     raise LockstepError(f"{self.path.name}: losses is not a list of numbers.")
-                yield f"{kind}/losses", losses
-            if "weights" in answer and kind == "train":
+                yield archive_key(place, Number("loss")), losses
+            if "weights" in answer and place == "train":
                 tensors = self._tensors(answer["weights"], "weights", whole=True)
-                yield from ((f"train/weights/{name}", W) for name, W in tensors.items())
+                for name, W in tensors.items():
+                    yield archive_key(place, Number("weight", name)), W
 
-    def _dictionary(self, answer: Any, function: str, known: tuple[str, ...]) -> None:
+    def _dictionary(self, answer: Any, function: str, known: Iterable[str]) -> None:
         if not isinstance(answer, dict) or not answer:
             what = "an empty dictionary" if isinstance(answer, dict) else type(answer).__name__
             raise LockstepError(
@@ -251,6 +262,14 @@ class UserProgram:
                 f"{_shape_hint(array.shape, shape)}."
             )
         return array
+
+
+def _answered(step: int, weights: Weights, numbers: Numbers) -> Iterator[tuple[str, np.ndarray]]:
+    """A step's answers, and the weights before it."""
+    for name, W in weights.items():
+        yield archive_key(f"{step}/start", Number("weight", name)), W
+    for number, array in numbers.items():
+        yield archive_key(str(step), number), array
 
 
 def _shape_hint(shape: tuple[int, ...], needed: tuple[int, ...]) -> str:

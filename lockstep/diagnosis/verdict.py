@@ -11,8 +11,11 @@ class Finding:
     """Something that is wrong: where it shows first, and why, as far as the numbers tell."""
 
     step: int
+    """From 1; 0 before the first."""
     tensor: str
+    """"" for the loss."""
     kind: str
+    """One of `proof.trace.KINDS`, or "images" for the prepared pixels."""
     difference: float | None
     """The largest absolute difference in that tensor; None where something is missing."""
     relative: float | None

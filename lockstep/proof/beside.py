@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from .. import schedules
-from ..backends.contract import Backend, Step
+from ..backends.contract import Backend
 from ..backends.numpy import Network as ByHand
 from ..data.datasets import Dataset, Split, scale
 from ..data.order import epoch_batches
@@ -24,6 +24,7 @@ from ..processes.events import OnEvent
 from ..recipe import Recipe
 from ..recipe import from_dict as recipe_from_dict
 from .comparison import Comparison, tolerances
+from .trace import Number, left_by, numbers_of
 
 
 def beside(
@@ -38,7 +39,7 @@ def beside(
     Both start from the same weights with an empty memory; `on_step` gets the number of each
     step done. Returns the tensors' names, and what `Comparison` calls differences and undecided.
     """
-    names: list[str] = []
+    numbers: list[Number] = []
     rows, undecided = [], []
     for step, (images, labels, rate) in enumerate(batches, start=1):
         if view == "synced":
@@ -46,12 +47,12 @@ def beside(
             network.weights = reference.weights  # which clears the memory
             network.state = memory
         undecided.append(view == "synced" and on_a_kink(reference, images))
-        ours = _numbers(reference.step(images, labels, rate), reference)
-        theirs = _numbers(network.step(images, labels, rate), network)
-        names = names or list(ours)
-        rows.append([_difference(theirs[name], ours[name]) for name in names])
+        ours = numbers_of(reference.step(images, labels, rate), reference)
+        theirs = numbers_of(network.step(images, labels, rate), network)
+        numbers = numbers or list(ours)
+        rows.append([_difference(theirs[number], ours[number]) for number in numbers])
         on_step(step)
-    return names, np.array(rows), np.array(undecided)
+    return [str(number) for number in numbers], np.array(rows), np.array(undecided)
 
 
 PORTION = 20
@@ -83,18 +84,11 @@ def beside_training(
             for batch, rate in zip(order[part], rates[part], strict=True)
         ]
         apart = [_difference(losses, np.array([step.loss for step in ours]))]
-        theirs, right = _lasting(network), _lasting(reference)
-        rows.append(apart + [_difference(theirs[name], right[name]) for name in right])
+        theirs, right = left_by(network), left_by(reference)
+        rows.append(apart + [_difference(theirs[number], right[number]) for number in right])
         ends.append(start + len(losses))
         on_step(ends[-1])
-    return ["loss", *right], np.array(rows), tuple(ends)
-
-
-def _lasting(network: Backend) -> dict[str, np.ndarray]:
-    """What a step leaves: weights and the optimizer's memory, under their names."""
-    numbers = {f"weight {name}": array for name, array in network.weights.items()}
-    memory = {f"memory {name}": array for name, array in network.state.items()}
-    return numbers | {name: a for name, a in memory.items() if name != "memory updates"}
+    return ["loss", *map(str, right)], np.array(rows), tuple(ends)
 
 
 def on_a_kink(reference: ByHand, images: np.ndarray) -> bool:
@@ -114,14 +108,6 @@ def on_a_kink(reference: ByHand, images: np.ndarray) -> bool:
         if ((np.abs(A @ W + b) <= 2 * epsilon * size) & (size > 0)).any():
             return True
     return False
-
-
-def _numbers(step: Step, network: Backend) -> dict[str, np.ndarray]:
-    """Every tensor of a step under its name, in the order in which it was computed."""
-    numbers = {"logits": step.logits, "loss": np.array(step.loss)}
-    for name in reversed(step.gradients):  # the backward pass starts at the last layer
-        numbers[f"gradient {name}"] = step.gradients[name]
-    return numbers | _lasting(network)
 
 
 def _difference(theirs: np.ndarray, ours: np.ndarray) -> float:

@@ -9,14 +9,13 @@ import numpy as np
 
 from ..recipe import Recipe
 from ..recipe import from_dict as recipe_from_dict
+from .trace import FORWARD, KINDS, Number
 
 SCHEMA = 1
 VIEWS = ("synced", "free", "trained")
 """How a backend is compared: `beside.py` says what each means."""
 STEPPED = VIEWS[:2]
 """Those that need no training compiled."""
-KINDS = ("logits", "loss", "gradient", "weight", "memory")
-"""What a step computes, in the order in which it is computed."""
 FLOAT64 = {"logits": 1e-12, "loss": 1e-12, "gradient": 1e-13, "weight": 1e-12, "memory": 1e-13}
 TOLERANCES: dict[tuple[str, str], dict[str, float]] = {
     ("float64", "synced"): FLOAT64,
@@ -62,7 +61,7 @@ class Comparison:
     @property
     def bounds(self) -> np.ndarray:
         """The tolerance of each tensor, (tensors,)."""
-        return np.array([self.tolerances[kind_of(tensor)] for tensor in self.tensors])
+        return np.array([self.tolerances[Number.parse(tensor).kind] for tensor in self.tensors])
 
     @property
     def judged(self) -> bool:
@@ -72,7 +71,7 @@ class Comparison:
     @property
     def counts(self) -> np.ndarray:
         """(steps, tensors) bool: which differences count."""
-        forward = np.isin(self.tensors, ("logits", "loss"))
+        forward = np.isin(self.tensors, FORWARD)
         return ~self.undecided[:, None] | forward
 
     @property
@@ -96,7 +95,7 @@ class Comparison:
 
     def worst(self, kind: str | None = None) -> float:
         """The largest difference that counts, of one kind of tensor or of all."""
-        columns = np.array([kind in (None, kind_of(tensor)) for tensor in self.tensors])
+        columns = np.array([kind in (None, Number.parse(tensor).kind) for tensor in self.tensors])
         return float(self.differences[self.counts & columns].max(initial=0))
 
     def to_dict(self) -> dict:
@@ -178,11 +177,6 @@ def proof_from_dict(values: dict) -> Proof:
     return Proof(**fields)
 
 
-def kind_of(tensor: str) -> str:
-    """The kind of a tensor by its name: "gradient dense1.weight" is a gradient."""
-    return tensor.split()[0]
-
-
 ADAPTIVE = ("rmsprop", "adam", "adamw")
 """Optimizers that divide a gradient by its own size, and with it the rounding error of one that is
 as small as epsilon: in float32 such a weight may move by a tenth of the learning rate, rightly
@@ -213,7 +207,7 @@ def _sentences(proof: Proof) -> list[str]:
         )
     for c in different:
         step, tensor, size = c.first or (0, "", 0.0)
-        bound = c.tolerances[kind_of(tensor)]
+        bound = c.tolerances[Number.parse(tensor).kind]
         sentences.append(
             f"Not the same: {c.backend} ({c.view}) first differs at step {step} in {tensor}, by "
             f"{size:.1e}; the tolerance is {bound:.0e}."

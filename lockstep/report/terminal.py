@@ -168,7 +168,7 @@ def verdict_lines(verdict: Verdict) -> list[str]:
         return [f"The same: {judged}, are the network by hand's to rounding."]
     said = [f"Not the same ({judged})."]
     for finding in verdict.findings:
-        where = WORDS.get(finding.kind, f"{finding.kind} of {finding.tensor}")
+        where = WORDS.get(finding.kind, f"{finding.kind}s of {finding.tensor}")
         step = f" at step {finding.step}" if finding.step else ""
         off = "" if finding.difference is None else f", off by {finding.difference:.3g}"
         off += "" if finding.relative is None else f", {finding.relative:.3g} of its size"
