@@ -128,7 +128,7 @@ BAD = {
     STEP + "return {'gradients': {'dense0.bias': np.ones((1, 16))}}": "axis 0 without keepdims",
     STEP + "return {'gradients': {'dense0.bias': 1.0}}": "sum over axis 0 alone",
     STEP + "return {'loss': np.log(0 * learning_rate)}": "NaN or infinity in loss at step 1",
-    "class Network: pass": "must be a subclass of lockstep.backend.Backend",
+    "class Network: pass": "must be a subclass of Backend, from lockstep.backends.contract",
     "def prepare(images): return images[0]\n" + STEP + "return {'loss': 1}": "prepare's result has",
     "def train(*_): return {'losses': 3}": "losses is not a list of numbers",
 }

@@ -1,4 +1,4 @@
-"""My network: one step of training, to be held against the network by hand.
+"""My network: one step of training, to be compared with the network by hand.
 
     lockstep verify my_network.py
 
@@ -76,7 +76,7 @@ def train(weights, images, labels, batches, learning_rate):
 
 # A network that already keeps Lockstep's contract can stand here instead of `step`:
 #
-#     from lockstep.backend import Backend, Step
+#     from lockstep.backends.contract import Backend, Step
 #
 #     class Network(Backend):
 #         ...

@@ -153,7 +153,8 @@ class UserProgram:
         own = self.module.Network
         if not (isinstance(own, type) and issubclass(own, Backend)):
             raise LockstepError(
-                f"{self.path.name}: class Network must be a subclass of lockstep.backend.Backend."
+                f"{self.path.name}: class Network must be a subclass of Backend, "
+                "from lockstep.backends.contract."
             )
         with self.speaking():
             network = own(self.recipe, self.recipe.initial_weights())
