@@ -61,15 +61,15 @@ class Recipe:
     """
 
     hidden: tuple[int, ...] = _setting((128,), "hidden sizes, e.g. 128 or 128,64")
-    activation: str = _setting("relu", "between the layers: relu, tanh or sigmoid")
+    activation: str = _setting("relu", "activation between the layers: relu, tanh or sigmoid")
     initialization: str = _setting(
         None,
-        "of the first weights: glorot, he, lecun or pytorch (default: he for relu, else glorot)",
+        "initial weights: glorot, he, lecun or pytorch (default: he for relu, else glorot)",
     )
     optimizer: str = _setting("adam", "sgd, momentum, nesterov, rmsprop, adam or adamw")
     learning_rate: float = _setting(None, "learning rate (default: the optimizer's usual one)")
     schedule: str = _setting(
-        "constant", "of the rate during training: constant, cut, linear, cosine"
+        "constant", "learning rate during training: constant, cut, linear or cosine"
     )
     momentum: float = _setting(0.9, "μ of momentum and nesterov")
     rho: float = _setting(0.9, "ρ of rmsprop")
@@ -80,16 +80,20 @@ class Recipe:
     l2: float = _setting(0.0, "L2 penalty on the weights")
     batch_size: int = _setting(32, "images in one update")
     epochs: int = _setting(5, "passes over the training set")
-    rotation: float = _setting(0.0, "rotate each image by at most so many degrees, anew each epoch")
-    scaling: float = _setting(0.0, "stretch each side by at most this share")
-    shear: float = _setting(0.0, "shear by at most this share of the height")
-    shift: float = _setting(0.0, "move by at most so many pixels")
-    elastic: float = _setting(0.0, "push pixels about, standard deviation in pixels")
-    elastic_smoothness: float = _setting(4.0, "σ of that field's smoothing, in pixels")
-    average: float = _setting(0.0, "average the weights over this last share of training")
-    seed: int = _setting(0, "of first weights and batch order")
+    rotation: float = _setting(0.0, "rotate each image by up to this many degrees, anew each epoch")
+    scaling: float = _setting(0.0, "stretch each side by up to this share")
+    shear: float = _setting(0.0, "shear by up to this share of the height")
+    shift: float = _setting(0.0, "move by up to this many pixels")
+    elastic: float = _setting(
+        0.0, "move each pixel by a random field with this standard deviation, in pixels"
+    )
+    elastic_smoothness: float = _setting(4.0, "σ that smooths this field, in pixels")
+    average: float = _setting(0.0, "average the weights over this last share of the training")
+    seed: int = _setting(0, "seed of the initial weights and the batch order")
     dtype: str = _setting("float32", "float32 or float64")
-    dialect: str = _setting("torch", "whose formulas the network by hand uses: torch or keras")
+    dialect: str = _setting(
+        "torch", "optimizer formulas that the network by hand uses: torch or keras"
+    )
     inputs: int = _setting(784, "pixels of an image")
     classes: int = _setting(10, "classes to tell apart")
 

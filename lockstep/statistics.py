@@ -1,4 +1,4 @@
-"""Whether a difference is more than chance: intervals over seeds, and what may be said of them."""
+"""Whether a difference is statistically significant: intervals over seeds, and what they allow."""
 
 from __future__ import annotations
 

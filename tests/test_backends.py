@@ -164,7 +164,7 @@ def test_the_tutorial_and_repeated_step_are_the_same(name, optimizer, digits):
 
 
 @pytest.mark.parametrize("name", IDIOMS)
-def test_an_tutorial_that_shuffles_once_more_would_be_seen(name, digits):
+def test_a_tutorial_that_shuffles_once_more_would_be_seen(name, digits):
     """The check of the check: the same batches, two of them in each other's place."""
     recipe = Recipe(hidden=(24,), dtype="float64")
     spoilt = lambda order: [order[1], order[0], *order[2:]]  # noqa: E731
@@ -176,7 +176,7 @@ def test_an_tutorial_that_shuffles_once_more_would_be_seen(name, digits):
 
 
 @pytest.mark.parametrize("name", IDIOMS)
-def test_an_tutorial_trains_whole_epochs_and_comes_to_the_same_end(name, digits):
+def test_a_tutorial_trains_whole_epochs_and_comes_to_the_same_end(name, digits):
     recipe = Recipe(hidden=(16,), activation="tanh", epochs=2, dtype="float64")
     events: dict[bool, list] = {False: [], True: []}
     fast, as_tutorial = (

@@ -1,4 +1,4 @@
-"""Whether a difference is more than chance: by hand, by SciPy, and by a thousand chances."""
+"""Whether a difference is significant: by hand, by SciPy, and by a thousand chances."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ BAD = {
     "def prepare(images): return images * float('nan')\ndef train(*_): pass":
         "NaN or infinity in prepare's result",
     "def train(*_): return {'losses': [float('nan')]}": "NaN or infinity in losses of train",
-    "class Network: pass": "must be a subclass of lockstep.backends.contract.Backend",
+    "class Network: pass": "must be a subclass of Backend, from lockstep.backends.contract",
     "def prepare(images): return images[0]\n" + STEP + "return {'loss': 1}": "prepare's result has",
     "def train(*_): return {'losses': 3}": "losses is not a list of numbers",
 }  # fmt: skip

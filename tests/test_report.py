@@ -231,22 +231,28 @@ def test_mean_and_deviation_by_hand():
 @pytest.mark.parametrize(
     ("accuracies", "words"),
     [
-        ({"numpy": [97.0], "torch": [97.5]}, "nobody can tell: it takes two seeds"),
+        (
+            {"numpy": [97.0], "torch": [97.5]},
+            "Significance unknown: at least two common seeds are needed (try --repeats 3).",
+        ),
         (
             {"numpy": [97.0, 97.1, 97.2], "torch": [97.0, 97.1, 97.2]},
             "of numpy and torch are the same, in each of 3",
         ),
-        ({"numpy": [97.0, 97.2, 97.4], "torch": [97.1, 97.1, 97.4]}, "No difference in test accur"),
+        (
+            {"numpy": [97.0, 97.2, 97.4], "torch": [97.1, 97.1, 97.4]},
+            "No statistically significant differ",
+        ),
         # 1.1, 1.0, 0.9: 1.0 ± 4.30 · 0.1 / √3 = 0.25
         (
             {"numpy": [97.0, 97.1, 97.2], "torch": [98.1, 98.1, 98.1]},
-            "More than chance, over 3 seeds: torch is +1.00 points from numpy (95 % interval ± 0.2",
+            "Statistically significant, over 3 seeds: torch is +1.00 points from numpy (95 % int",
         ),
         ({"numpy": [97.0]}, ""),
         # a backend with a single seed is not passed over in silence
         (
             {"numpy": [97.0, 97.1], "torch": [97.0, 97.1], "jax": [10.0]},
-            "of numpy and torch are the same, in each of 2 seeds. Whether a difference of jax from",
+            "of numpy and torch are the same, in each of 2 seeds. Significance of jax unknown",
         ),
     ],
 )
@@ -342,7 +348,7 @@ def as_tutorial_run(fast, slow):
         (
             [(1, 97.0), (1, 97.3), (1, 97.2)],
             [(1, 97.2), (1, 97.3), (1, 97.1)],
-            "and its test accuracy ends +0.03 points from it (95 % interval ± 0.38: chance).",
+            "its test accuracy ends +0.03 points from it (95 % interval ± 0.38: not significant).",
         ),
     ],
 )
@@ -361,7 +367,7 @@ def as_tutorial(digits, tmp_path_factory):
 SENTENCE = "torch with DataLoader trains 3.0 times as long as the fast way here"
 
 
-def test_an_tutorial_stands_beside_the_fast_way_wherever_it_is_read(as_tutorial, capsys):
+def test_a_tutorial_stands_beside_the_fast_way_wherever_it_is_read(as_tutorial, capsys):
     found = load.load([as_tutorial])
     html = page.write(found, as_tutorial).read_text(encoding="utf-8")
     terminal.print_comparison(found.results)
@@ -375,7 +381,7 @@ def test_an_tutorial_stands_beside_the_fast_way_wherever_it_is_read(as_tutorial,
     assert list(found.results["backends"]) == list(found.predictions.logits) == ["numpy", "torch"]
 
 
-def test_an_tutorials_bars_are_hatched_beneath_its_backends(as_tutorial):
+def test_a_tutorials_bars_are_hatched_beneath_its_backends(as_tutorial):
     figure = figures.time_and_memory(load.load([as_tutorial]).results["backends"], "x")
     for axes in figure.axes:
         names = [label.get_text() for label in axes.get_yticklabels()]

@@ -77,7 +77,7 @@ def test_unusable_results_get_one_sentence(tmp_path, content, words):
 
 
 @pytest.mark.parametrize("key", ["tutorial", "train_seconds"])
-def test_an_tutorial_without_its_figures_gets_one_sentence(tmp_path, digits, key):
+def test_a_tutorial_without_its_figures_gets_one_sentence(tmp_path, digits, key):
     run = runs.write(
         tmp_path / "run", digits.test, {"torch": {}}, tutorials={"torch": "DataLoader"}
     )

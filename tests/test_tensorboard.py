@@ -351,7 +351,6 @@ def test_without_tensorboard_one_sentence_says_how_to_get_it(tmp_path):
     )
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == (
-        "lockstep: TensorBoard is not installed here; `pip install 'lockstep-nn[tensorboard]'` "
-        "adds it.\n"
+        "lockstep: TensorBoard is not installed here; `pip install tensorboard` adds it.\n"
     )
     assert list(tmp_path.iterdir()) == []

@@ -1,1 +1,1 @@
-"""One file for each framework, each with one class `Network(Backend)`; see `lockstep.backend`."""
+"""One file for each framework, each with one class `Network(Backend)`; see `contract.py`."""

@@ -1,4 +1,4 @@
-"""The network by hand, compiled: `lockstep/kernels.py` behind the contract."""
+"""The network by hand, compiled: `kernels.py` behind the contract."""
 
 from __future__ import annotations
 

@@ -136,5 +136,11 @@ def load(name: str, as_tutorial: bool = False) -> type[Backend]:
 
 
 def install_command(missing: Iterable[str]) -> str:
-    """The command that installs the frameworks of these backends."""
-    return f"`pip install 'lockstep-nn[{','.join(missing)}]'`"
+    """The command that installs the frameworks of these backends, or other packages.
+
+    >>> install_command(["torch", "jax"])
+    '`pip install torch jax optax`'
+    """
+    companions = {name: row.companions for name, row in ROWS.items()}
+    packages = [package for name in missing for package in (name, *companions.get(name, ()))]
+    return f"`pip install {' '.join(packages)}`"

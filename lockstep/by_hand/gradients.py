@@ -34,7 +34,7 @@ def compare_with_slopes(
     tolerance: float,
     seed: int,
 ) -> float:
-    """Hold derivatives against `numerical_derivative`, on `samples` random entries of each tensor.
+    """Compare derivatives with `numerical_derivative`, on `samples` random entries of each tensor.
 
     `tensors` are (name, θ, dθ): `loss` must depend on θ, which is moved in place, and dθ is what
     somebody says its derivative is. Returns the largest difference, relative to the largest

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, its one complaint, and what signals do to it."""
+"""How a command ends: its exit code, its one error message, and what signals do to it."""
 
 from __future__ import annotations
 

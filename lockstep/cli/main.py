@@ -27,7 +27,7 @@ COMMANDS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are one sentence, as every other complaint here."""
+    """An argument parser whose errors are one sentence, as every other error here."""
 
     def error(self, message: str) -> NoReturn:
         raise LockstepError(f"{message}; see `{self.prog} --help`.")

@@ -30,7 +30,7 @@ def add_recipe(command: argparse.ArgumentParser, **defaults: object) -> None:
     """A flag for each setting of a recipe; `defaults` are the command's own."""
     group = command.add_argument_group("the recipe")
     group.add_argument(
-        "--recipe", metavar="FILE", help="settings from a TOML file, or a name in recipes/"
+        "--recipe", metavar="FILE", help="a TOML file with settings, or a name in recipes/"
     )
     for field in RECIPE:
         default = defaults.get(field.name, field.default)
@@ -65,7 +65,7 @@ def add_dataset(group: argparse._ArgumentGroup) -> None:
 def add_run(command: argparse.ArgumentParser) -> None:
     """What the run is called, and where it is kept."""
     add = command.add_argument_group("the run").add_argument
-    add("--name", help="of the run's folder (default: from dataset and time)")
+    add("--name", help="name of the run's folder (default: from dataset and time)")
     add("--out", default="runs", metavar="DIR", help="where runs are kept (default: runs)")
     add("--quiet", action="store_true", help="print errors only")
 

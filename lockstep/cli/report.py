@@ -14,7 +14,7 @@ from . import options as shared
 def add_flags(command: argparse.ArgumentParser) -> None:
     """Which runs, and in which form."""
     add = command.add_argument
-    add("runs", nargs="+", metavar="RUN", help="a run's folder, or its name; several: one page")
+    add("runs", nargs="+", metavar="RUN", help="a run's folder or name; several give one page")
     add(
         "--format",
         default="html",

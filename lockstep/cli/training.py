@@ -41,15 +41,15 @@ def add_flags(command: argparse.ArgumentParser, proof_steps: int) -> None:
         type=int,
         default=proof_steps,
         metavar="STEPS",
-        help=f"updates that the proof at the end compares (default: {proof_steps})",
+        help=f"updates to compare in the proof at the end (default: {proof_steps})",
     )
     add(
         "--validation",
         type=int,
         metavar="N",
-        help="choose a recipe without the test set: the last N training images stand in for it",
+        help="use the last N training images in place of the test set, to choose a recipe",
     )
-    add("--tensorboard", action="store_true", help="write what TensorBoard shows into the run")
+    add("--tensorboard", action="store_true", help="write the files that TensorBoard shows")
     shared.add_recipe(command)
     shared.add_place(command)
     shared.add_run(command)

@@ -42,10 +42,14 @@ def add_flags(command: argparse.ArgumentParser) -> None:
         type=float,
         default=60.0,
         metavar="SECONDS",
-        help="for a file of your own (default: 60)",
+        help="stop a file of your own after this time (default: 60)",
     )
     add("--json", action="store_true", help="print every difference as JSON")
-    add("--quiet", action="store_true", help="the exit code alone: 0 the same, 1 not, 2 unusable")
+    add(
+        "--quiet",
+        action="store_true",
+        help="print errors only; the exit code is 0 (same), 1 (not) or 2 (unusable)",
+    )
     shared.add_recipe(command)
     shared.add_place(command)
 
@@ -74,11 +78,7 @@ def _run_frameworks(options: Namespace) -> int:
         raise LockstepError(f"--tolerance is {options.tolerance}; it must be 0 or more, finite.")
     chosen = tuple(name for name in shared.backends_of(options) if name != registry.REFERENCE)
     if not chosen:
-        absent = [name for name in registry.names() if name not in registry.installed()]
-        add = registry.install_command(absent or registry.names()[1:])
-        raise LockstepError(
-            f"No other backend is installed to compare with NumPy; {add} adds some."
-        )
+        raise LockstepError(_nothing_to_compare())
     data = shared.data_of(options, recipe)
     with Progress(options.quiet, stderr=True) as progress:
         proof = prove.verify(
@@ -92,6 +92,15 @@ def _run_frameworks(options: Namespace) -> int:
     for name, why in proof.failures.items():
         print(f"lockstep: {name} failed: {why}", file=sys.stderr)
     return 0 if proof.same else FAILED
+
+
+def _nothing_to_compare() -> str:
+    """Why there is nothing beside NumPy, and what to do."""
+    absent = [name for name in registry.names() if name not in registry.installed()]
+    others = [name for name in registry.installed() if name != registry.REFERENCE]
+    if others:
+        return f"Every backend is compared with NumPy; choose another, e.g. --backends {others[0]}."
+    return f"No other backend is installed; {registry.install_command(absent)} adds them."
 
 
 def _run_file(options: Namespace) -> int:

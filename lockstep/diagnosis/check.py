@@ -1,4 +1,4 @@
-"""Somebody's own network held against the network by hand: `lockstep verify my_network.py`.
+"""Somebody's own network compared with the network by hand: `lockstep verify my_network.py`.
 
 The file runs in a process of its own, with a time limit. What it may hold is told by the template
 (`write_template`). Arrays pass in .npz files in a temporary folder: given.npz in, answers.npz out.
@@ -48,7 +48,7 @@ def write_template(path: Path) -> None:
 def check(
     path: Path, recipe: Recipe, data: Dataset, steps: int = 10, time_limit: float = 60.0
 ) -> Verdict:
-    """Run the file and hold every number that it returns against the network by hand.
+    """Run the file and compare every number that it returns with the network by hand.
 
     Raises LockstepError where the file cannot be run, and in the words of its own exceptions.
     """

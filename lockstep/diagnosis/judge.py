@@ -1,4 +1,4 @@
-"""How near is near: numbers held against the reference's, and what rounding may do to them."""
+"""How near is near: numbers compared with the reference's, and what rounding may do to them."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ Hopeless = Callable[[set[str]], Any]
 
 
 class Judge:
-    """Holds numbers against what was said."""
+    """Compares numbers with what was said."""
 
     def __init__(self, recipe: Recipe, steps: Sequence[Seen]) -> None:
         self.recipe, self.steps = recipe, steps

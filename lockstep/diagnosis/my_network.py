@@ -1,4 +1,4 @@
-"""My network: one step of training, to be held against the network by hand.
+"""My network: one step of training, to be compared with the network by hand.
 
     lockstep verify my_network.py
 

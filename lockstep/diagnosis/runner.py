@@ -164,8 +164,8 @@ class UserProgram:
         network_class = self.module.Network
         if not (isinstance(network_class, type) and issubclass(network_class, Backend)):
             raise LockstepError(
-                f"{self.path.name}: class Network must be a subclass of "
-                f"{Backend.__module__}.{Backend.__name__}."
+                f"{self.path.name}: class Network must be a subclass of Backend, "
+                "from lockstep.backends.contract."
             )
         with self.speaking():
             network = network_class(self.recipe, self.recipe.initial_weights())

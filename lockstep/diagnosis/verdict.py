@@ -46,7 +46,7 @@ class Verdict:
     """That of the numbers, which says how near they must be."""
     steps: int
     compared: int
-    """How many tensors were held against the reference's."""
+    """How many tensors were compared with the reference's."""
     findings: tuple[Finding, ...]
 
     @property

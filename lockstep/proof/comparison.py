@@ -34,7 +34,7 @@ TOLERANCES: dict[tuple[str, str], dict[str, float]] = {
 """Largest absolute difference that still is rounding. Measured over an epoch of MNIST in float64:
 logits 3e-14, weights 6e-14, gradients and memory 3e-16. In float32 the rounding error of a gradient
 near 0 is divided by √v, which is as small, so weights differ by more than gradients; and a free
-trajectory drifts by more than any bound: it is shown, not judged."""
+trajectory drifts by more than any bound: it is reported, not tested."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,8 +222,9 @@ def _sentences(proof: Proof) -> list[str]:
             sentences.append(f"{c.backend}: no {c.view} step could be judged; try --dtype float64.")
         elif not c.judged:
             sentences.append(
-                f"On its own trajectory {c.backend} drifts by {c.worst('weight'):.1e} in a weight "
-                f"within {proof.steps} steps of {proof.recipe.dtype}; that is shown, not judged."
+                f"On its own trajectory the weights of {c.backend} diverge by up to "
+                f"{c.worst('weight'):.1e} within {proof.steps} steps of {proof.recipe.dtype} "
+                "(reported, not tested)."
             )
     sentences += [f"{backend} failed: {why}" for backend, why in proof.failures.items()]
     return sentences

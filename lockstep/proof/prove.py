@@ -41,7 +41,7 @@ def verify(
     device: str = "auto",
     on_event: OnEvent = nobody,
 ) -> Proof:
-    """Hold each backend against the network by hand, each in a process of its own.
+    """Compare each backend with the network by hand, each in its own process.
 
     Without a dialect, NumPy speaks each backend's own.
     """

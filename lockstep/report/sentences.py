@@ -34,7 +34,7 @@ FIGURES = {
     "import_rss_bytes": "memory at import (bytes)",
     "peak_rss_bytes": "peak memory (bytes)",
 }
-"""What is told of every run, with its heading."""
+"""What is shown of every run, with its heading."""
 
 
 def overview(results: Results) -> Table:
@@ -143,7 +143,7 @@ def pairs(results: Results) -> Table:
     return Table("pairs", "Differences of the test accuracy, seed by seed", columns, rows)
 
 
-VERDICTS = {"none": "the same", "noise": "chance", "effect": "beyond chance"}
+VERDICTS = {"none": "the same", "noise": "not significant", "effect": "significant"}
 
 
 def _by_seed(result: BackendResult) -> list[float]:
@@ -161,8 +161,8 @@ def _paired(first: BackendResult, other: BackendResult) -> list[float]:
 
 
 def noise_sentence(results: Results) -> str:
-    """Whether a difference in accuracy is more than chance; or that nobody can tell."""
-    first, *others = results["backends"]
+    """Whether a difference in accuracy is statistically significant, or that this is unknown."""
+    others = list(results["backends"])[1:]
     if not others:
         return ""
     rows = pairs(results).rows
@@ -172,8 +172,7 @@ def noise_sentence(results: Results) -> str:
     if untold:
         whom = "" if len(untold) == len(others) else f" of {', '.join(untold)}"
         said.append(
-            f"Whether a difference{whom} from {first} is more than chance, nobody can tell: it "
-            "takes two seeds or more that both have trained from, such as --repeats 3 gives."
+            f"Significance{whom} unknown: at least two common seeds are needed (try --repeats 3)."
         )
     return " ".join(said)
 
@@ -187,14 +186,14 @@ def _said_of(rows: Sequence[Sequence]) -> str:
             f"{name} is {_signed(mean)} points from {first} (95 % interval ± {half:.2f})"
             for name, first, _, mean, half, _ in beyond
         )
-        return f"More than chance, over {seeds} seeds: {said}."
+        return f"Statistically significant, over {seeds} seeds: {said}."
     whom = " and ".join([rows[0][1], *(row[0] for row in rows)])
     if all(row[-1] == VERDICTS["none"] for row in rows):
         return f"The test accuracies of {whom} are the same, in each of {seeds} seeds."
     name, first, _, mean, half, _ = max(rows, key=lambda row: abs(row[3]))
     return (
-        f"No difference in test accuracy is more than chance: over {seeds} seeds the largest is "
-        f"{name}'s, {_signed(mean)} points from {first}'s (95 % interval ± {half:.2f})."
+        f"No statistically significant difference in test accuracy: over {seeds} seeds the largest "
+        f"is {name}'s, {_signed(mean)} points from {first}'s (95 % interval ± {half:.2f})."
     )
 
 
@@ -361,7 +360,7 @@ def most_mistakes(counts: Sequence[Sequence[int]]) -> int:
 
 
 def code(approaches: Sequence[Approach]) -> Table:
-    """Lines of code of each approach, part by part, its tutorial's last."""
+    """Lines of code of each approach, part by part; what tutorials do comes last."""
     rows = [
         (approach.backend, listing.parts, listing.file, ", ".join(listing.names), listing.lines)
         for approach in approaches

@@ -75,7 +75,7 @@ def runs_of(result: BackendResult) -> list[BackendResult]:
 
 
 def trainings(backends: Mapping[str, BackendResult]) -> dict[str, BackendResult]:
-    """Every way in which they were trained, by its label; an tutorial follows its backend."""
+    """Every training by its label; a backend is followed by its training as tutorials do."""
     found = {}
     for name, result in backends.items():
         found[name] = result
@@ -86,7 +86,7 @@ def trainings(backends: Mapping[str, BackendResult]) -> dict[str, BackendResult]
 
 
 def training_label(backend: str, tutorial: str) -> str:
-    """`torch, DataLoader`: what a training by an tutorial is called."""
+    """`torch, DataLoader`: what training as tutorials do is called."""
     return f"{backend}, {tutorial}"
 
 

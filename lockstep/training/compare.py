@@ -237,7 +237,7 @@ def _job(
     folder: Path,
     keep: bool,
 ) -> dict:
-    """A training's job. Files are kept of the first seed alone, and none of a tutorial's way."""
+    """A training's job. Only the first seed of the fast way keeps files."""
     as_tutorial = label != backend
     weights = folder / "weights" / f"{backend}.safetensors"
     logits = folder / "scratch" / f"{backend}.npy"

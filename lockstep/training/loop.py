@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # TensorBoard may not be installed
     from .tensorboard import Board
 
 PORTIONS = 20
-"""How often an epoch is interrupted to tell how far it is; but an tutorial never is."""
+"""How often an epoch is interrupted to say how far it is; training as tutorials do never is."""
 
 
 def work(

@@ -51,7 +51,7 @@ def require_numbers(entry: dict, learning_rate: float) -> None:
 
 
 def history_entry(epoch: int, train: Score, test: Score) -> dict:
-    """One row of a history, as `results.Epoch` documents it: both sets evaluated after an epoch."""
+    """One row of a history (`runs.records.Epoch`): both sets evaluated after an epoch."""
     return {
         "epoch": epoch,
         "train_loss": train.loss,

@@ -79,7 +79,7 @@ class Board:
         learning_rate: float,
         weights: Weights,
     ) -> None:
-        """All that an epoch gives: its row of the history, `results.Epoch`, and the weights after.
+        """All that an epoch gives: its row of the history (`runs.records.Epoch`), its weights.
 
         `updates` are its losses and right answers, `sizes` (batches,) the examples in each batch,
         `learning_rate` that of the last.

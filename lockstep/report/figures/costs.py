@@ -30,8 +30,8 @@ HATCHED = {"facecolor": "none", "hatch": "////", "linewidth": 0, "alpha": 0.75}
 def time_and_memory(backends: Mapping[str, BackendResult], title: str) -> Figure:
     """Training, start-up (import and first calls) and peak memory of each backend.
 
-    The bar is the median over the runs, marked where it ends; each run is a dot. An tutorial's bars
-    are hatched, beneath those of its backend.
+    The bar is the median over the runs, marked where it ends; each run is a dot. Training as
+    tutorials do has hatched bars, below those of the fast way.
     """
     rows = trainings(backends)
     height = 1.1 + len(PANELS) * (0.55 + 0.27 * len(rows))
@@ -72,7 +72,7 @@ def _bar(
 
 
 def _name_the_rows(axes: Axes, rows: Mapping[str, BackendResult]) -> None:
-    """Backends by name; an tutorial, beneath its backend, says what it trains with."""
+    """Backends by name; one that trains as tutorials do adds what it trains with."""
     names = [f"with {r['tutorial']}" if "tutorial" in r else name for name, r in rows.items()]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.45, -0.55)

@@ -27,7 +27,7 @@ from .style import (
 )
 
 Histories = Mapping[str, Sequence[Mapping[str, Any]]]
-"""One history for each backend, rows as `results.Epoch`."""
+"""One history for each backend, rows as `runs.records.Epoch`."""
 
 PARTS = {"train": "training", "test": "test"}
 SMALLEST_GAP = 1e-8

@@ -1,4 +1,4 @@
-"""The report: one page that opens by double click and asks the network for nothing.
+"""The report: a self-contained HTML file that works offline.
 
 `template.html` says what stands where, `page.css` how it looks, `page.js` what a click does.
 """
@@ -62,7 +62,7 @@ def tables(evidence: Run, drawn: list[Exhibit]) -> list[Table]:
 
 
 def _approaches(evidence: Run) -> list:
-    """Every backend's code once; its tutorial's too, if that was trained in any run."""
+    """Every backend's code once; and the way of its tutorials, if that was trained in any run."""
     recipe = from_dict(evidence.results["recipe"])
     found: dict[str, bool] = {}
     for label, result in evidence.results["backends"].items():
