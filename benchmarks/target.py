@@ -19,6 +19,8 @@ from lockstep.errors import LockstepError, one_of
 from lockstep.processes import jobs, parent
 from lockstep.processes.events import OnEvent
 from lockstep.recipe import Recipe
+from lockstep.runs.records import BackendResult
+from lockstep.runs.typed import typed
 from lockstep.training import child
 
 BARS = {"97": 0.2, "98": 0.7}
@@ -74,7 +76,7 @@ def _train(name: str, seeded: Recipe, data: Dataset, on_event: OnEvent, row: dic
     nothing = dict.fromkeys(("weights", "first_epoch_weights", "test_logits"))
     start = time.perf_counter()
     job = jobs.job(name, seeded, data, "cpu") | nothing
-    result = parent.send(child.__name__, job, on_event)
+    result = typed(parent.send(child.__name__, job, on_event), BackendResult)
     whole = time.perf_counter() - start
-    row["version"] = result["version"]
-    return {"seed": seeded.seed, **{k: result[k] for k in KEPT}, "whole_seconds": whole}
+    row["version"] = result.version
+    return {"seed": seeded.seed, **{k: getattr(result, k) for k in KEPT}, "whole_seconds": whole}

@@ -44,7 +44,7 @@ def train(
 
     >>> digits = lockstep.load_dataset("digits")
     >>> run = lockstep.train("numpy", lockstep.Recipe(epochs=3), digits, name="first")
-    >>> run.results["backends"]["numpy"]["test_accuracy"] > 0.9
+    >>> run.results.backends["numpy"].test_accuracy > 0.9
     True
     """
     return compare(
@@ -72,11 +72,11 @@ def compare(
     At the end `proof_steps` updates are proved to be the same (0: no proof). `tensorboard` writes
     events into the run; `as_tutorial` trains PyTorch and TensorFlow a second time as their
     tutorials do. Raises LockstepError if no backend could be trained; one that failed is in
-    `run.results["failures"]`. `lockstep report NAME` draws the run's page.
+    `run.results.failures`. `lockstep report NAME` draws the run's page.
 
     >>> digits = lockstep.load_dataset("digits")
     >>> run = lockstep.compare(lockstep.Recipe(epochs=1), ["numpy"], digits, name="small")
-    >>> list(run.results["backends"])
+    >>> list(run.results.backends)
     ['numpy']
     """
     data = data or datasets.load()
@@ -177,7 +177,7 @@ def load_run(*folders: str | Path) -> Run:
     """Read a finished run from its folder; several of the same test set become one comparison.
 
     >>> run = lockstep.load_run("runs/first")
-    >>> run.results["dataset"]["name"]
+    >>> run.results.dataset.name
     'digits'
     """
     return load([Path(folder) for folder in folders])

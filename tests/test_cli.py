@@ -49,29 +49,24 @@ def test_compare_prints_a_table_and_says_where_the_report_is(compared):
 
 def test_results_hold_what_the_schema_promises(compared):
     run = records.load(compared[1])
-    assert set(run) == set(records.Results.__annotations__)
-    assert run["dataset"]["name"] == "digits" and run["failures"] == {}
-    required = records.BackendResult.__required_keys__
-    for name, result in run["backends"].items():
-        assert required <= set(result), name
-        assert [len(row) for row in result["confusion_matrix"]] == [10] * 10
-        assert sum(map(sum, result["confusion_matrix"])) == run["dataset"]["test"]
-        assert result["train_seconds"] == pytest.approx(
-            sum(e["seconds"] for e in result["history"])
-        )
-        assert result["startup_seconds"] >= result["import_seconds"] > 0
-        right = sum(row[i] for i, row in enumerate(result["confusion_matrix"]))
-        assert result["test_accuracy"] == pytest.approx(right / run["dataset"]["test"])
-        assert [repeat["seed"] for repeat in result["repeats"]] == [0, 1]
+    assert run.dataset.name == "digits" and run.failures == {}
+    for result in run.backends.values():
+        assert [len(row) for row in result.confusion_matrix] == [10] * 10
+        assert sum(map(sum, result.confusion_matrix)) == run.dataset.test
+        assert result.train_seconds == pytest.approx(sum(e.seconds for e in result.history))
+        assert result.startup_seconds >= result.import_seconds > 0
+        right = sum(row[i] for i, row in enumerate(result.confusion_matrix))
+        assert result.test_accuracy == pytest.approx(right / run.dataset.test)
+        assert [repeat.seed for repeat in result.repeats] == [0, 1]
 
 
 def test_all_started_alike_and_stayed_alike(compared):
-    backends = records.load(compared[1])["backends"]
+    backends = records.load(compared[1]).backends
     for key in ("initial_weights_sha256", "batch_order_sha256"):
-        assert len({result[key] for result in backends.values()}) == 1
-        assert len({repeat[key] for repeat in backends["numpy"]["repeats"]}) == 2
+        assert len({getattr(result, key) for result in backends.values()}) == 1
+        assert len({getattr(repeat, key) for repeat in backends["numpy"].repeats}) == 2
     for name in registry.names()[1:]:
-        assert backends[name]["weights_difference"] < 1e-5
+        assert backends[name].weights_difference < 1e-5
 
 
 def test_a_run_ends_with_a_proof_in_both_precisions(compared):
@@ -83,13 +78,13 @@ def test_a_run_ends_with_a_proof_in_both_precisions(compared):
         assert {c["backend"] for c in proof["comparisons"]} == set(registry.names()) - {"numpy"}
 
 
-def test_the_answers_kept_are_those_of_the_confusion_matrix(compared, digits):
+def test_the_predictions_kept_are_those_of_the_confusion_matrix(compared, digits):
     run = records.load(compared[1])
-    seen = predictions.load(compared[1] / "answers.safetensors", list(run["backends"]))
+    seen = predictions.load(compared[1] / "predictions.safetensors", list(run.backends))
     assert np.array_equal(seen.labels, digits.test.labels)
-    for name, result in run["backends"].items():
+    for name, result in run.backends.items():
         matrix = metrics.confusion_matrix(seen.logits[name], seen.labels)
-        assert matrix.tolist() == result["confusion_matrix"]
+        assert matrix.tolist() == result.confusion_matrix
 
 
 def test_a_report_is_built_again_by_name_as_page_and_as_markdown(compared):
@@ -139,7 +134,7 @@ def test_a_backend_that_fails_is_reported_and_the_others_go_on(tmp_path):
     assert done.returncode == 1
     assert "torch failed: ImportError: libtorch.so is missing" in done.stderr
     run = records.load(tmp_path / "runs" / "r")
-    assert list(run["backends"]) == ["numpy"] and list(run["failures"]) == ["torch"]
+    assert list(run.backends) == ["numpy"] and list(run.failures) == ["torch"]
 
 
 def test_a_tutorial_is_trained_beside_the_fast_way(tmp_path):
@@ -147,11 +142,11 @@ def test_a_tutorial_is_trained_beside_the_fast_way(tmp_path):
     done = lockstep("train", "torch", *SMALL, *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "torch with DataLoader trains" in done.stdout
-    fast = records.load(tmp_path / "runs" / "r")["backends"]["torch"]
-    as_tutorial = fast["as_tutorial"]
-    assert as_tutorial["tutorial"] == "DataLoader"
-    assert as_tutorial["batch_order_sha256"] == fast["batch_order_sha256"]
-    assert max(result["weights_difference"] for result in (fast, as_tutorial)) < 1e-4
+    fast = records.load(tmp_path / "runs" / "r").backends["torch"]
+    as_tutorial = fast.as_tutorial
+    assert as_tutorial.tutorial == "DataLoader"
+    assert as_tutorial.batch_order_sha256 == fast.batch_order_sha256
+    assert max(result.weights_difference for result in (fast, as_tutorial)) < 1e-4
     kept = {path.name for path in (tmp_path / "runs" / "r" / "weights").iterdir()}
     assert kept == {"torch.safetensors"}
 
@@ -176,16 +171,16 @@ def test_a_tutorial_of_several_seeds_is_kept_whole_or_not_at_all(
     settings = {"repeats": 2, "tensorboard": True, "as_tutorial": True}
     found = compare.compare(recipe, ("numpy", "torch"), digits, tmp_path, "r", **settings)
     assert found.results == records.load(tmp_path / "r")
-    torch = found.results["backends"]["torch"]
-    assert [repeat["seed"] for repeat in torch["repeats"]] == [0, 1]
+    torch = found.results.backends["torch"]
+    assert [repeat.seed for repeat in torch.repeats] == [0, 1]
     board = {path.name for path in (tmp_path / "r" / "tensorboard").iterdir()}
     of_tutorial = {"torch-DataLoader", "torch-DataLoader-seed1"}
     if failing is None:
-        assert [repeat["seed"] for repeat in torch["as_tutorial"]["repeats"]] == [0, 1]
-        assert found.results["failures"] == {} and board > of_tutorial
+        assert [repeat.seed for repeat in torch.as_tutorial.repeats] == [0, 1]
+        assert found.results.failures == {} and board > of_tutorial
     else:
-        assert found.results["failures"] == {"torch, DataLoader": "it broke"}
-        assert "as_tutorial" not in torch and not found.well
+        assert found.results.failures == {"torch, DataLoader": "it broke"}
+        assert torch.as_tutorial is None and not found.well
         assert board == {"numpy", "numpy-seed1", "torch", "torch-seed1"}
 
 
@@ -232,7 +227,7 @@ def test_what_comes_after_the_training_cannot_take_it_away(digits, tmp_path, mon
     recipe = Recipe(hidden=(8,), epochs=1)
     with pytest.raises(KeyboardInterrupt):
         compare.compare(recipe, ("numpy", "torch"), digits, tmp_path, "r", proof_steps=5)
-    assert records.load(tmp_path / "r")["backends"].keys() == {"numpy", "torch"}
+    assert records.load(tmp_path / "r").backends.keys() == {"numpy", "torch"}
     assert "The training is whole and kept; `lockstep report" in capsys.readouterr().err
     assert not list(tmp_path.rglob("*scratch*")) and not list(tmp_path.rglob("*partial*"))
 
@@ -321,8 +316,8 @@ def test_a_recipe_file_gives_the_settings_and_flags_win(tmp_path):
         "--name", "r", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    recipe = records.load(tmp_path / "runs" / "r")["recipe"]
-    assert (recipe["hidden"], recipe["optimizer"], recipe["epochs"]) == ([8], "sgd", 1)
+    recipe = records.load(tmp_path / "runs" / "r").recipe
+    assert (recipe.hidden, recipe.optimizer, recipe.epochs) == ((8,), "sgd", 1)
 
 
 def test_verify_exits_0_when_they_are_the_same_and_1_when_they_are_not():

@@ -89,7 +89,7 @@ def test_what_was_computed_is_said(digits):
         trained.train_epoch(shown, labels, [np.arange(32)])
         assert trained.notes.startswith(words)
     result = loop.train(network(Recipe(hidden=(32,), epochs=1)), digits).result
-    assert "of inputs that are not 0" in result["notes"]
+    assert "of inputs that are not 0" in result.notes
 
 
 def test_a_black_batch_and_a_batch_of_one(digits):

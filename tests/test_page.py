@@ -10,11 +10,15 @@ import pytest
 import runs
 from axe_playwright_python.sync_playwright import Axe
 from conftest import absent
+from msgspec.structs import replace
 from playwright.sync_api import Error, Page, expect, sync_playwright
 
+from lockstep.proof.comparison import Proofs
 from lockstep.recipe import Recipe
 from lockstep.report import load
 from lockstep.report.html import page
+from lockstep.runs import files
+from lockstep.runs.typed import plain
 
 PARTS = ["learning", "same", "cost", "confusion", "digits", "weights", "code", "origin"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -279,11 +283,12 @@ def test_no_name_can_inject_markup(digits, tmp_path, opened):
     wrong = {"numpy": {}, "torch": {3: 0}}
     runs.write(folder, digits.test, wrong, name=runs.EVIL, title=runs.EVIL)
     found = load.load([folder])
-    found.results["classes"] = found.results["dataset"]["classes"] = [*"012345678", runs.EVIL]
-    found.results["failures"] = {runs.EVIL: runs.EVIL}
-    found.results["environment"]["python"] = runs.EVIL
-    found.results["backends"]["torch"]["version"] = runs.EVIL
-    shown = opened(page.write(found, folder))
+    results = found.results
+    results.dataset.classes[9] = runs.EVIL
+    results.failures[runs.EVIL] = runs.EVIL
+    results.backends["torch"] = replace(results.backends["torch"], version=runs.EVIL)
+    evil = replace(results, environment=replace(results.environment, python=runs.EVIL))
+    shown = opened(page.write(found._replace(results=evil, runs=[evil]), folder))
     shown.locator("[data-matrix='0'] td button").last.click()
     shown.locator(".gallery button").first.click()
     assert shown.evaluate("window.hacked") is None
@@ -340,14 +345,16 @@ def test_several_runs_are_told_apart_and_nothing_is_said_of_all(digits, tmp_path
 def test_a_different_start_is_told(digits, tmp_path, opened):
     folder = runs.write(tmp_path / "run", digits.test, {"numpy": {}, "torch": {}})
     found = load.load([folder])
-    found.results["backends"]["torch"]["batch_order_sha256"] = "f" * 64
+    backends = found.results.backends
+    backends["torch"] = replace(backends["torch"], batch_order_sha256="f" * 64)
     shown = opened(page.write(found, folder))
     expect(shown.locator("#same")).to_contain_text("torch: " + "f" * 64)
 
 
 def test_a_proof_that_failed_is_told(digits, tmp_path, opened):
     folder = runs.write(tmp_path / "run", digits.test, {"torch": {}})
-    (folder / "proof.json").write_text('{"proofs": [], "failed": "torch <b>broke</b>"}')
+    proofs = Proofs(failed="torch <b>broke</b>")
+    files.write_json(folder / "proof.json", plain(proofs))
     shown = opened(page.write(load.load([folder]), folder))
     expect(shown.locator("#same .alarm")).to_have_text("There is no proof: torch <b>broke</b>")
     expect(shown.locator(".tile").nth(2)).to_contain_text("the proof in float64 failed")

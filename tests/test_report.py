@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import runs
 from matplotlib.figure import Figure
+from msgspec.structs import replace
 
 from lockstep import statistics
 from lockstep.backends import registry
@@ -26,6 +27,7 @@ from lockstep.report import figures, listings, load, sentences, tables, terminal
 from lockstep.report.html import page
 from lockstep.report.markdown import markdown
 from lockstep.runs import predictions
+from lockstep.training import metrics
 
 TWO = {"numpy": {}, "torch": {3: 0, 5: 1}}
 
@@ -113,12 +115,12 @@ def spoil_type(run):
     (run / "results.json").write_text(json.dumps(values), encoding="utf-8")
 
 
-def spoil_answers(run):
+def spoil_predictions(run):
     from safetensors.numpy import load_file, save_file
 
-    tensors = load_file(run / "answers.safetensors")
+    tensors = load_file(run / "predictions.safetensors")
     del tensors["logits.torch"]
-    save_file(tensors, run / "answers.safetensors")
+    save_file(tensors, run / "predictions.safetensors")
 
 
 def cut(file):
@@ -133,14 +135,14 @@ def cut(file):
     ("spoil", "words"),
     [
         (cut("results.json"), "results.json is truncated or not JSON"),
-        (cut("proof.json"), "proof.json is truncated or no proof"),
-        (cut("answers.safetensors"), "answers.safetensors is truncated"),
+        (cut("proof.json"), "proof.json is truncated or not JSON"),
+        (cut("predictions.safetensors"), "predictions.safetensors is truncated"),
         (cut("weights/torch.safetensors"), "torch.safetensors is not a weights file"),
-        (spoil_schema, "has results of schema 1; this version reads 3"),
-        (spoil_answers, "answers.safetensors lacks logits.torch; make the run again"),
+        (spoil_schema, "results.json is of schema 1; this version reads 4"),
+        (spoil_predictions, "predictions.safetensors lacks logits.torch; make the run again"),
         (lambda run: (run / "results.json").unlink(), "Cannot read the results"),
-        (spoil_type, "test_accuracy of torch in"),
-        (lambda run: (run / "answers.safetensors").unlink(), "Cannot read the answers"),
+        (spoil_type, "results.json is wrong: expected a number, got text; make the run again"),
+        (lambda run: (run / "predictions.safetensors").unlink(), "Cannot read the predictions"),
         (lambda run: (run / "weights" / "torch.safetensors").unlink(), "Cannot read the weights"),
     ],
 )
@@ -167,7 +169,7 @@ def test_several_runs_are_one_comparison(folder, digits, tmp_path):
     other = runs.write(tmp_path / "other", digits.test, {"numpy": {7: 2}}, name="other")
     both = load.load([folder, other])
     labels = ["numpy · run", "torch · run", "numpy · other"]
-    assert list(both.results["backends"]) == list(both.predictions.logits) == labels
+    assert list(both.results.backends) == list(both.predictions.logits) == labels
     assert both.backend_of(labels[2]) == "numpy"
     shown = {int(index) for index in both.predictions.shown}
     assert {3, 5, 7} <= shown
@@ -200,7 +202,7 @@ def test_names_that_look_alike_as_files_keep_their_figures(digits, tmp_path):
 
 def test_two_runs_of_one_name_are_told_apart(folder, digits, tmp_path):
     other = runs.write(tmp_path / "run", digits.test, {"numpy": {}}, name="run")
-    names = list(load.load([folder, other]).results["backends"])
+    names = list(load.load([folder, other]).results.backends)
     assert names == ["numpy · run (1)", "torch · run (1)", "numpy · run (2)"]
 
 
@@ -214,16 +216,17 @@ def test_runs_of_different_data_are_refused(folder, digits, tmp_path):
 
 
 def results_with(accuracies):
-    """Only what the statistics read: test accuracies in percent, by backend, seed after seed."""
-    backends = {}
-    for name, values in accuracies.items():
-        seeds = [{"seed": s, "test_accuracy": v / 100} for s, v in enumerate(values)]
-        backends[name] = seeds[0] | ({"repeats": seeds} if len(seeds) > 1 else {})
-    return {"backends": backends}
+    """Test accuracies in percent, by backend, seed after seed."""
+    return runs.results(
+        {
+            name: runs.seeds_of(*({"test_accuracy": value / 100} for value in values))
+            for name, values in accuracies.items()
+        }
+    )
 
 
 def test_mean_and_deviation_by_hand():
-    run = results_with({"torch": [96, 98], "numpy": [97]})["backends"]
+    run = results_with({"torch": [96, 98], "numpy": [97]}).backends
     assert sentences.percent(run["torch"], "test_accuracy") == "97.00 ± 1.41 %"  # √2
     assert sentences.percent(run["numpy"], "test_accuracy") == "97.00 %"
 
@@ -310,7 +313,7 @@ def test_a_spreadsheet_runs_nothing():
 
 def test_the_terminals_table_survives_markup(folder, capsys):
     run = load.load([folder]).results
-    run["failures"] = {"torch": "[red]died[/nonsense]"}
+    run.failures["torch"] = "[red]died[/nonsense]"
     terminal.print_comparison(run)
     assert "[red]died[/nonsense]" in capsys.readouterr().out
 
@@ -319,18 +322,14 @@ def test_the_terminals_table_survives_markup(folder, capsys):
 
 
 def as_tutorial_run(fast, slow):
-    """Only what the sentence reads: (seconds, test accuracy in percent), seed after seed."""
+    """(seconds, test accuracy in percent) of both ways, seed after seed."""
 
     def seeds(values, **more):
-        keys = ("seed", "train_seconds", "test_accuracy")
-        every = [
-            dict(zip(keys, (s, t, a / 100), strict=True)) | more for s, (t, a) in enumerate(values)
-        ]
-        return runs.combined(every)
+        figures = ({"train_seconds": t, "test_accuracy": a / 100, **more} for t, a in values)
+        return runs.seeds_of(*figures)
 
-    return {
-        "backends": {"torch": seeds(fast) | {"as_tutorial": seeds(slow, tutorial="DataLoader")}}
-    }
+    slower = seeds(slow, tutorial="DataLoader")
+    return runs.results({"torch": replace(seeds(fast), as_tutorial=slower)})
 
 
 @pytest.mark.parametrize(
@@ -378,11 +377,11 @@ def test_a_tutorial_stands_beside_the_fast_way_wherever_it_is_read(as_tutorial, 
     assert seconds["torch, DataLoader", "1"] == 3 * seconds["torch", "1"] == 3 * 5.5
     assert sum(SENTENCE in line for line in html.splitlines()) == 1
     assert "Hatched" in html and "an epoch, as tutorials train" in html
-    assert list(found.results["backends"]) == list(found.predictions.logits) == ["numpy", "torch"]
+    assert list(found.results.backends) == list(found.predictions.logits) == ["numpy", "torch"]
 
 
 def test_a_tutorials_bars_are_hatched_beneath_its_backends(as_tutorial):
-    figure = figures.time_and_memory(load.load([as_tutorial]).results["backends"], "x")
+    figure = figures.time_and_memory(load.load([as_tutorial]).results.backends, "x")
     for axes in figure.axes:
         names = [label.get_text() for label in axes.get_yticklabels()]
         assert names == ["numpy", "torch", "with DataLoader"]
@@ -474,8 +473,8 @@ def test_no_cell_keeps_more_digits_than_it_may():
 
 def history(accuracy):
     """Three epochs; only the test accuracy is chosen."""
-    parts = {"train_loss": 0.1, "test_loss": 0.2, "train_accuracy": 0.9, "test_accuracy": accuracy}
-    return [{"epoch": epoch, **parts} for epoch in (1, 2, 3)]
+    scores = metrics.Score(0.1, 0.9), metrics.Score(0.2, accuracy)
+    return [metrics.history_entry(epoch, *scores) for epoch in (1, 2, 3)]
 
 
 def test_the_curves_show_the_numbers_they_are_given():
@@ -544,7 +543,7 @@ def test_one_epoch_is_a_point_for_each_set():
 
 def test_the_line_is_the_median_of_the_sums():
     """(1, 5), (2, 1), (9, 1): the medians of the parts are 2 and 1, that of the sums is 6."""
-    seeds = [
+    seeds = (
         {
             "train_seconds": 1.0,
             "import_rss_bytes": 50 << 20,
@@ -553,8 +552,8 @@ def test_the_line_is_the_median_of_the_sums():
             "compile_seconds": b,
         }
         for a, b in ((1.0, 5.0), (2.0, 1.0), (9.0, 1.0))
-    ]
-    figure = figures.time_and_memory({"a": seeds[0] | {"repeats": seeds}}, "x")
+    )
+    figure = figures.time_and_memory({"a": runs.seeds_of(*seeds)}, "x")
     assert [text.get_text() for text in figure.axes[1].texts] == ["6"]
     assert [text.get_text() for text in figure.axes[2].texts] == ["80"]
     assert [bar.get_width() for bar in figure.axes[2].patches] == [50, 30]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-import runs
 
 from lockstep.errors import LockstepError
 from lockstep.layouts import weights_sha256
 from lockstep.recipe import Recipe
-from lockstep.runs import files, machine, records
+from lockstep.runs import files, machine
 from lockstep.runs.weights import load_weights, save_weights
 
 
@@ -51,44 +49,6 @@ def test_out_that_is_a_file_is_refused(tmp_path):
         files.new_run(tmp_path / "file", "run"),
     ):
         raise AssertionError("must not be reached")
-
-
-def whole() -> dict:
-    return {**{key: {} for key in records.Results.__annotations__}, "schema": records.SCHEMA}
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ('{"schema": 1,', "is truncated or not JSON"),
-        ("[]", "of schema None"),
-        (json.dumps({**whole(), "schema": 99}), "of schema 99; this version reads 3"),
-        (json.dumps({k: v for k, v in whole().items() if k != "recipe"}), "lacks recipe"),
-        (b"\xff\xfe\x00", "is truncated or not JSON"),
-    ],
-)
-def test_unusable_results_get_one_sentence(tmp_path, content, words):
-    path = tmp_path / "results.json"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(LockstepError, match=words):
-        records.load(tmp_path)
-    with pytest.raises(LockstepError, match="no such file"):
-        records.load(tmp_path / "absent.json")
-
-
-@pytest.mark.parametrize("key", ["tutorial", "train_seconds"])
-def test_a_tutorial_without_its_figures_gets_one_sentence(tmp_path, digits, key):
-    run = runs.write(
-        tmp_path / "run", digits.test, {"torch": {}}, tutorials={"torch": "DataLoader"}
-    )
-    content = json.loads((run / "results.json").read_text("utf-8"))
-    assert records.load(run) == content
-    trained = records.trainings(content["backends"])
-    assert list(trained) == ["torch", "torch, DataLoader"]
-    del trained["torch, DataLoader"][key]
-    (run / "results.json").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(LockstepError, match=f"lacks {key} of torch; make the run again"):
-        records.load(run)
 
 
 def test_nan_is_not_written_into_json(tmp_path):

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import installed, lockstep
+from msgspec.structs import replace
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
@@ -168,7 +169,7 @@ def test_tags_steps_and_values_are_those_of_keras_own_callback(part, events, ker
 
 @pytest.mark.parametrize("name", NAMES)
 def test_scalars_are_those_of_the_results(name, compared, events):
-    history = records.load(compared[1])["backends"][name]["history"]
+    history = records.load(compared[1]).backends[name].history
     of_parts = {
         "train": {"epoch_loss": "running_loss", "epoch_accuracy": "running_accuracy"},
         "validation": {"epoch_loss": "test_loss", "epoch_accuracy": "test_accuracy"},
@@ -176,8 +177,8 @@ def test_scalars_are_those_of_the_results(name, compared, events):
     for part, tags in of_parts.items():
         for tag, key in tags.items():
             steps, values = series(events[name][part], tag)
-            assert steps == [entry["epoch"] - 1 for entry in history] == [0, 1]
-            assert values.tolist() == [np.float32(entry[key]) for entry in history]
+            assert steps == [entry.epoch - 1 for entry in history] == [0, 1]
+            assert values.tolist() == [np.float32(getattr(entry, key)) for entry in history]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -270,10 +271,10 @@ def test_tensorboard_serves_the_scalars(compared):
         while set(tags := ask(address, "tags")) != expected:  # it reads one run after the other
             assert time.monotonic() < deadline, tags
             time.sleep(0.2)
-        history = records.load(compared[1])["backends"]["torch"]["history"]
+        history = records.load(compared[1]).backends["torch"].history
         points = ask(address, "scalars", run="tensorboard/torch/validation", tag="epoch_loss")
         served = [(step, value) for _, step, value in points]
-        losses = [entry["test_loss"] for entry in history]
+        losses = [entry.test_loss for entry in history]
         assert served == list(enumerate(pytest.approx(loss, rel=1e-6) for loss in losses))
     finally:
         process.kill()
@@ -296,13 +297,13 @@ def test_every_seed_has_a_place_of_its_own_and_writing_changes_no_number(tmp_pat
     board = tmp_path / "runs" / "with" / "tensorboard"
     assert sorted(path.name for path in board.iterdir()) == ["numpy", "numpy-seed5"]
     assert not (tmp_path / "runs" / "without" / "tensorboard").exists()
-    first, second = records.load(tmp_path / "runs" / "with")["backends"]["numpy"]["repeats"]
-    plain = records.load(tmp_path / "runs" / "without")["backends"]["numpy"]
-    for entry, other in zip(first["history"], plain["history"], strict=True):
-        assert entry | {"seconds": 0} == other | {"seconds": 0}
+    first, second = records.load(tmp_path / "runs" / "with").backends["numpy"].repeats
+    plain = records.load(tmp_path / "runs" / "without").backends["numpy"]
+    for entry, other in zip(first.history, plain.history, strict=True):
+        assert replace(entry, seconds=0) == replace(other, seconds=0)
     for folder, seeded in (("numpy", first), ("numpy-seed5", second)):
         _, losses = series(read(board / folder / "validation"), "epoch_loss")
-        assert losses.tolist() == [np.float32(entry["test_loss"]) for entry in seeded["history"]]
+        assert losses.tolist() == [np.float32(entry.test_loss) for entry in seeded.history]
 
 
 def test_a_backend_that_fails_leaves_no_events(tmp_path, monkeypatch, digits):

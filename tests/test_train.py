@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from conftest import installed, largest
+from msgspec.structs import replace
 
 from lockstep.backends.numpy import Network
 from lockstep.data import distortions
@@ -55,8 +56,9 @@ def test_what_comes_out_is_the_mean_of_the_last_share(digits):
     logits = network.forward(digits.test.images)
     assert largest(done.test_logits, logits) < 1e-13, "and it is what is evaluated"
     score = evaluate(logits, digits.test.labels)
-    assert done.result["history"][-1]["test_loss"] == pytest.approx(score.loss)
-    assert done.result["history"][0] | {"seconds": 0} == other.result["history"][0] | {"seconds": 0}
+    assert done.result.history[-1].test_loss == pytest.approx(score.loss)
+    first, same = (replace(one.result.history[0], seconds=0) for one in (done, other))
+    assert first == same
 
 
 def test_each_epoch_is_shown_its_own_distorted_images(digits):
@@ -73,10 +75,10 @@ def test_numba_is_shown_the_same_and_averages_the_same(digits, tmp_path):
     recipe = dataclasses.replace(RECIPE, rotation=10, shear=0.1, elastic=1.0, average=0.5)
     backends = ("numpy", installed("numba"))
     done = compare.compare(recipe, backends, digits.validated(100), tmp_path, "run").results
-    assert done["backends"]["numba"]["weights_difference"] < 1e-12
-    losses = [result["test_loss"] for result in done["backends"].values()]
+    assert done.backends["numba"].weights_difference < 1e-12
+    losses = [result.test_loss for result in done.backends.values()]
     assert losses[0] == pytest.approx(losses[1], rel=1e-10)
-    assert done["dataset"]["test"] == 100 and "as test set" in done["dataset"]["title"]
+    assert done.dataset.test == 100 and "as test set" in done.dataset.title
 
 
 def test_a_validation_set_is_the_end_of_the_training_set_and_nothing_of_the_test_set(digits):
@@ -92,4 +94,4 @@ def test_a_validation_set_is_the_end_of_the_training_set_and_nothing_of_the_test
     by_hand = Network(RECIPE, RECIPE.initial_weights())
     done = loop.train(by_hand, data)
     logits = by_hand.forward(scale(digits.train.images[-100:], "float64"))
-    assert done.result["test_accuracy"] == evaluate(logits, digits.train.labels[-100:]).accuracy
+    assert done.result.test_accuracy == evaluate(logits, digits.train.labels[-100:]).accuracy

@@ -7,14 +7,16 @@ import json
 import numpy as np
 import pytest
 from conftest import IN_CI, absent
+from msgspec.structs import replace
 
 from lockstep.backends import registry
 from lockstep.backends.numpy import Network as ByHand
 from lockstep.data import datasets
 from lockstep.errors import LockstepError, TrainingFailed
 from lockstep.proof import beside, prove
-from lockstep.proof.comparison import STEPPED, Comparison, Proof, from_dict, tolerances
+from lockstep.proof.comparison import STEPPED, Comparison, First, Proof, tolerances
 from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe
+from lockstep.runs.typed import plain, typed
 
 SMALL = Recipe(hidden=(12, 8), activation="tanh", dtype="float64")
 
@@ -101,7 +103,7 @@ def test_the_trained_view_sees_what_no_step_shows(digits, fault):
     assert found.at == (20, 40, 50)
     assert found.same == (fault == "none")
     if fault != "none":
-        assert found.first[0] == 20
+        assert found.first.step == 20
 
 
 @pytest.mark.parametrize("factor", [1.001, 1 + 1e-7])
@@ -123,7 +125,7 @@ def test_the_first_number_that_differs_is_named(digits, where, view, factor):
     network = Planted(SMALL, SMALL.initial_weights())
     network.where, network.factor = where, factor
     first = compare(network, SMALL, digits, view).first
-    assert first is not None and first[:2] == (4, where)
+    assert first is not None and (first.step, first.tensor) == (4, where)
 
 
 def test_synced_steps_do_not_inherit_a_difference_and_free_ones_do(digits):
@@ -155,7 +157,7 @@ def test_a_relu_on_its_kink_is_shown_and_not_judged(digits):
     comparison = Comparison("own", "1", "cpu", "torch", "synced", *found, bounds)
     assert comparison.undecided.tolist() == [True] and comparison.differences.max() > 0
     assert comparison.same and comparison.worst() == 0
-    assert from_dict(comparison.to_dict()).undecided.tolist() == [True]
+    assert typed(plain(comparison), Comparison).undecided.tolist() == [True]
 
 
 def test_a_proof_that_judged_nothing_proves_nothing():
@@ -165,14 +167,14 @@ def test_a_proof_that_judged_nothing_proves_nothing():
     assert comparison.same and not comparison.judged
     proof = Proof(SMALL, "digits", 1, "", "", [comparison], {})
     assert not proof.same and "no synced step could be judged" in proof.verdict
-    assert not proof._replace(comparisons=[]).same
+    assert not replace(proof, comparisons=[]).same
 
 
 def test_a_wrong_loss_on_a_kink_is_still_wrong():
     column = [["loss", "gradient dense0.bias"], np.array([[0.1, 5.0]]), np.array([True])]
     bounds = tolerances(Recipe(), "synced")
     comparison = Comparison("torch", "1", "cpu", "torch", "synced", *column, bounds)
-    assert comparison.first == (1, "loss", 0.1)
+    assert comparison.first == First(1, "loss", 0.1)
 
 
 def test_a_unit_that_gets_nothing_is_not_on_a_kink(digits):
@@ -197,8 +199,10 @@ def test_nan_is_a_difference(digits):
     network = Planted(SMALL, SMALL.initial_weights())
     network.where, network.factor = "loss", float("nan")
     result = compare(network, SMALL, digits, "free")
-    assert not result.same and result.first[:2] == (4, "loss")
-    assert json.loads(json.dumps(result.to_dict(), allow_nan=False))["first"]["tensor"] == "loss"
+    assert not result.same and result.first == First(4, "loss", None)
+    kept = json.loads(json.dumps(plain(result), allow_nan=False))
+    assert kept["first"] == {"step": 4, "tensor": "loss", "difference": None}
+    assert kept["differences"][3][1] is None and np.isnan(typed(kept, Comparison).differences[3, 1])
 
 
 def test_another_precision_is_an_error_and_not_a_small_difference(digits):
@@ -248,7 +252,8 @@ def test_float32_synced_gradients_agree_to_1e_6(frameworks, mnist):
 def test_the_wrong_dialect_is_told(frameworks, digits):
     proof = prove.verify(SMALL, ("tensorflow",), digits, steps=5, dialect="torch", views=("free",))
     assert not proof.same
-    assert proof.comparisons[0].first[:2] == (1, "weight dense0.weight")
+    first = proof.comparisons[0].first
+    assert (first.step, first.tensor) == (1, "weight dense0.weight")
     assert "Not the same: tensorflow (free) first differs at step 1" in proof.verdict
 
 
@@ -266,7 +271,7 @@ def test_a_comparison_survives_json(digits):
     network = Planted(SMALL, SMALL.initial_weights())
     network.where = "loss"
     before = compare(network, SMALL, digits, "free")
-    after = from_dict(json.loads(json.dumps(before.to_dict())))
+    after = typed(json.loads(json.dumps(plain(before))), Comparison)
     assert after.first == before.first and (after.differences == before.differences).all()
     assert after.tolerances == before.tolerances
 

@@ -52,5 +52,5 @@ def test_the_core_alone_trains_numpy_and_says_how_to_add_the_others(installed, t
     )
     assert done.returncode == 0, done.stderr
     assert "pip install jax optax numba llvmlite tensorflow keras torch" in done.stdout
-    assert list(records.load(tmp_path / "runs" / "r")["backends"]) == ["numpy"]
+    assert list(records.load(tmp_path / "runs" / "r").backends) == ["numpy"]
     assert (tmp_path / "runs" / "r" / "report.html").is_file()

@@ -125,7 +125,7 @@ def _say(compared: Compared, options: Namespace) -> None:
         print(f"\nReport: {compared.folder / 'report.html'}")
         if options.tensorboard:
             print(f"TensorBoard: {shlex.join(['tensorboard', '--logdir', str(compared.folder)])}")
-    for failed, why in compared.results["failures"].items():
+    for failed, why in compared.results.failures.items():
         print(f"lockstep: {failed} failed: {why}", file=sys.stderr)
     for complaint in terminal.proof_complaints(compared.proofs, compared.proof_failed):
         print(f"lockstep: {complaint}", file=sys.stderr)
@@ -135,13 +135,13 @@ def write_confusion_matrices(folder: Path, results: Results) -> None:
     """Give TensorBoard each training's confusion matrix, the report's figure, as a picture."""
     from ..training import tensorboard
 
-    classes, title = results["dataset"]["classes"], results["dataset"]["title"]
-    for label, result in trainings(results["backends"]).items():
-        for repeat, seed in enumerate(result.get("repeats", [result])):
-            matrix = np.array(seed["confusion_matrix"])
+    classes, title = results.dataset.classes, results.dataset.title
+    for label, result in trainings(results.backends).items():
+        for repeat, seed in enumerate(result.runs):
+            matrix = np.array(seed.confusion_matrix)
             figure = figures.confusion_matrix(matrix, classes, label.split(",")[0], title)
             buffer = io.BytesIO()
             figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
-            place = events_folder(folder, label, seed["seed"], repeat) / "validation"
-            last = len(seed["history"]) - 1
+            place = events_folder(folder, label, seed.seed, repeat) / "validation"
+            last = len(seed.history) - 1
             tensorboard.write_image(place, "confusion_matrix", buffer.getvalue(), last)

@@ -68,8 +68,9 @@ def run(options: Namespace) -> int:
 
 def _run_frameworks(options: Namespace) -> int:
     from ..proof import prove
-    from ..proof.comparison import STEPPED, VIEWS
+    from ..proof.comparison import SCHEMA, STEPPED, VIEWS
     from ..report import terminal
+    from ..runs.typed import plain
 
     recipe = shared.recipe_of(options, dtype="float64")  # where rounding leaves a bug no place
     shared.require_plain(recipe, "verify")
@@ -86,7 +87,8 @@ def _run_frameworks(options: Namespace) -> int:
             options.tolerance, options.device, progress,
         )  # fmt: skip
     if options.json:
-        print(json.dumps(proof.to_dict(), indent=1, allow_nan=False))
+        content = {"schema": SCHEMA, **plain(proof)}
+        print(json.dumps(content, indent=1, allow_nan=False))
     elif not options.quiet:
         terminal.print_proof(proof)
     for name, why in proof.failures.items():

@@ -23,6 +23,7 @@ from ..errors import LockstepError
 from ..processes.events import OnEvent
 from ..recipe import Recipe
 from ..recipe import from_dict as recipe_from_dict
+from ..runs.typed import plain
 from .comparison import Comparison, tolerances
 from .trace import Number, left_by, numbers_of
 
@@ -169,8 +170,8 @@ def work(job: dict, network_class: type[Backend], data: Dataset, on_event: OnEve
                 names, differences, undecided = beside(network, reference, batches, view, step)
             who = (job["backend"], network.version(), network.device, dialect, view)
             bounds = tolerances(recipe, view, job["tolerance"])
-            found = Comparison(*who, names, differences, undecided, bounds, at).to_dict()
-            on_event({"event": "comparison", "trial": place, "comparison": found})
+            found = Comparison(*who, names, differences, undecided, bounds, at)
+            on_event({"event": "comparison", "trial": place, "comparison": plain(found)})
 
 
 def _tell_step(on_event: OnEvent, about: dict, step: int) -> None:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import NamedTuple
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
+from msgspec.structs import force_setattr
 
 from ..recipe import Recipe
-from ..recipe import from_dict as recipe_from_dict
+from ..runs.records import Sha256
+from ..runs.typed import Flags, Matrix, Record, read
 from .trace import FORWARD, KINDS, Number
 
-SCHEMA = 1
+SCHEMA = 2
+"""The version of proof.json's shape; a change that a reader must know of raises it."""
 VIEWS = ("synced", "free", "trained")
 """How a backend is compared: `beside.py` says what each means."""
 STEPPED = VIEWS[:2]
 """Those that need no training compiled."""
-FLOAT64 = {"logits": 1e-12, "loss": 1e-12, "gradient": 1e-13, "weight": 1e-12, "memory": 1e-13}
-TOLERANCES: dict[tuple[str, str], dict[str, float]] = {
+Tolerances = dict[str, float | None]
+"""Kind → the largest difference that still is rounding; None where it is reported, not tested."""
+FLOAT64: Tolerances = {
+    "logits": 1e-12,
+    "loss": 1e-12,
+    "gradient": 1e-13,
+    "weight": 1e-12,
+    "memory": 1e-13,
+}
+TOLERANCES: dict[tuple[str, str], Tolerances] = {
     ("float64", "synced"): FLOAT64,
     ("float64", "free"): FLOAT64,
     ("float64", "trained"): FLOAT64,
@@ -28,8 +40,8 @@ TOLERANCES: dict[tuple[str, str], dict[str, float]] = {
         "weight": 1e-5,
         "memory": 1e-6,
     },
-    ("float32", "free"): dict.fromkeys(KINDS, np.inf),
-    ("float32", "trained"): dict.fromkeys(KINDS, np.inf),
+    ("float32", "free"): dict.fromkeys(KINDS),
+    ("float32", "trained"): dict.fromkeys(KINDS),
 }
 """Largest absolute difference that still is rounding. Measured over an epoch of MNIST in float64:
 logits 3e-14, weights 6e-14, gradients and memory 3e-16. In float32 the rounding error of a gradient
@@ -37,8 +49,21 @@ near 0 is divided by √v, which is as small, so weights differ by more than gra
 trajectory drifts by more than any bound: it is reported, not tested."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
+class First(Record, frozen=True, omit_defaults=False):
+    """The first difference out of tolerance."""
+
+    step: Annotated[int, Meta(ge=1)]
+    tensor: str
+    difference: float | None
+    """null where one of the two is no number."""
+
+    @property
+    def size(self) -> str:
+        """`1.0e-03`."""
+        return "no number" if self.difference is None else f"{self.difference:.1e}"
+
+
+class Comparison(Record, frozen=True, omit_defaults=False, eq=False):
     """One backend beside the network by hand in one view."""
 
     backend: str
@@ -48,25 +73,42 @@ class Comparison:
     view: str
     tensors: list[str]
     """E.g. "logits", "loss", "gradient dense1.weight", "weight dense0.bias", in computed order."""
-    differences: np.ndarray
-    """(steps, tensors): the largest absolute difference; NaN where either is no number."""
-    undecided: np.ndarray
-    """(steps,) bool: steps in which a ReLU stands on its kink. Their logits and loss are judged,
-    what follows from the backward pass is only shown."""
-    tolerances: dict[str, float]
-    at: tuple[int, ...] = ()
+    differences: Matrix
+    """(steps, tensors): the largest absolute difference; NaN (null) where either is no number."""
+    undecided: Flags
+    """(steps,): steps in which a ReLU stands on its kink. Their logits and loss are judged, what
+    follows from the backward pass is only shown."""
+    tolerances: Tolerances
+    """Kind of tensor → the largest difference that is rounding; null where it is only shown."""
+    at: tuple[Annotated[int, Meta(ge=1)], ...] = ()
     """The step after which each row of `differences` was seen, where that is not every step: of
     many updates in one call, weights are seen after the last."""
+    judged: bool = False
+    """Whether there is a bound and a step to hold to it; free float32 is only shown."""
+    same: bool = False
+    """Whether every number of every step is within its tolerance."""
+    first: First | None = None
+    """The first number that is not."""
+
+    def __post_init__(self) -> None:
+        """Compute the last three, whatever a file says."""
+        if self.differences.shape != (len(self.undecided), len(self.tensors)):
+            raise ValueError("differences is not a row for each step, a number for each tensor")
+        if self.at and len(self.at) != len(self.undecided):
+            raise ValueError("at has not one step for each row of differences")
+        for kind in [Number.parse(tensor).kind for tensor in self.tensors]:
+            if kind not in self.tolerances:
+                raise ValueError(f"tolerances lacks {kind!r}")
+        judged = np.isfinite(self.bounds).any() and not self.undecided.all()
+        force_setattr(self, "judged", bool(judged))
+        force_setattr(self, "first", self._first())
+        force_setattr(self, "same", self.first is None)
 
     @property
     def bounds(self) -> np.ndarray:
         """The tolerance of each tensor, (tensors,)."""
-        return np.array([self.tolerances[Number.parse(tensor).kind] for tensor in self.tensors])
-
-    @property
-    def judged(self) -> bool:
-        """Whether there is a bound and a step to hold to it; free float32 is only shown."""
-        return bool(np.isfinite(self.bounds).any() and not self.undecided.all())
+        found = (self.tolerances[Number.parse(tensor).kind] for tensor in self.tensors)
+        return np.array([np.inf if bound is None else bound for bound in found])
 
     @property
     def counts(self) -> np.ndarray:
@@ -74,107 +116,61 @@ class Comparison:
         forward = np.isin(self.tensors, FORWARD)
         return ~self.undecided[:, None] | forward
 
-    @property
-    def first(self) -> tuple[int, str, float] | None:
-        """Step (from 1), tensor and size of the first difference out of tolerance, or None."""
-        beyond = ~(self.differences <= self.bounds)  # NaN is beyond every bound
-        beyond &= self.counts
-        if not beyond.any():
-            return None
-        step, tensor = divmod(int(beyond.argmax()), len(self.tensors))
-        return self.step_of(step), self.tensors[tensor], float(self.differences[step, tensor])
-
     def step_of(self, row: int) -> int:
         """The step (from 1) after which a row of `differences` was seen."""
         return self.at[row] if self.at else row + 1
-
-    @property
-    def same(self) -> bool:
-        """Whether every number of every step is within its tolerance."""
-        return self.first is None
 
     def worst(self, kind: str | None = None) -> float:
         """The largest difference that counts, of one kind of tensor or of all."""
         columns = np.array([kind in (None, Number.parse(tensor).kind) for tensor in self.tensors])
         return float(self.differences[self.counts & columns].max(initial=0))
 
-    def to_dict(self) -> dict:
-        """Plain values for JSON; `from_dict` reads them back. A difference of NaN is null."""
-        finite = [[d if np.isfinite(d) else None for d in row] for row in self.differences.tolist()]
-        bounds = {k: v if np.isfinite(v) else None for k, v in self.tolerances.items()}
-        first = None
-        if self.first:
-            step, tensor, size = self.first
-            first = {
-                "step": step,
-                "tensor": tensor,
-                "difference": size if np.isfinite(size) else None,
-            }
-        return {
-            **{f: getattr(self, f) for f in ("backend", "version", "device", "dialect", "view")},
-            "tensors": self.tensors,
-            "differences": finite,
-            "undecided": self.undecided.tolist(),
-            "tolerances": bounds,
-            "at": list(self.at),
-            "judged": self.judged,
-            "same": self.same,
-            "first": first,
-        }
+    def _first(self) -> First | None:
+        beyond = ~(self.differences <= self.bounds)  # NaN is beyond every bound
+        beyond &= self.counts
+        if not beyond.any():
+            return None
+        row, column = divmod(int(beyond.argmax()), len(self.tensors))
+        size = float(self.differences[row, column])
+        found = size if np.isfinite(size) else None
+        return First(self.step_of(row), self.tensors[column], found)
 
 
-def from_dict(values: dict) -> Comparison:
-    """A comparison from what `to_dict` gave."""
-    fields = {f.name: values[f.name] for f in dataclasses.fields(Comparison)}
-    fields["differences"] = np.array(values["differences"], float)  # null becomes NaN
-    fields["undecided"] = np.array(values["undecided"], bool)
-    fields["at"] = tuple(values["at"])
-    fields["tolerances"] = {
-        kind: np.inf if bound is None else bound for kind, bound in values["tolerances"].items()
-    }
-    return Comparison(**fields)
-
-
-class Proof(NamedTuple):
+class Proof(Record, frozen=True, omit_defaults=False, eq=False):
     """What `verify` found."""
 
     recipe: Recipe
     dataset: str
-    steps: int
-    initial_weights_sha256: str
-    batch_order_sha256: str
+    steps: Annotated[int, Meta(ge=1)]
+    initial_weights_sha256: Sha256
+    batch_order_sha256: Sha256
     comparisons: list[Comparison]
     failures: dict[str, str]
+    """Backend → the sentence that says why it could not be compared."""
+    same: bool = False
+    """Whether all ran, something was judged, and nothing that was judged is different."""
+    verdict: str = ""
+    """What was proved, in a few sentences; the first says whether they are the same."""
 
-    @property
-    def same(self) -> bool:
-        """Whether all ran, something was judged, and nothing that was judged is different."""
+    def __post_init__(self) -> None:
+        """Compute the last two, whatever a file says."""
         judged = any(c.judged for c in self.comparisons)
-        return judged and not self.failures and all(c.same for c in self.comparisons)
-
-    @property
-    def verdict(self) -> str:
-        """What was proved, in a few sentences; the first says whether they are the same."""
-        return " ".join(_sentences(self))
-
-    def to_dict(self) -> dict:
-        """Plain values for JSON."""
-        return {
-            "schema": SCHEMA,
-            **self._asdict(),
-            "recipe": self.recipe.to_dict(),
-            "comparisons": [c.to_dict() for c in self.comparisons],
-            "same": self.same,
-            "verdict": self.verdict,
-        }
+        same = judged and not self.failures and all(c.same for c in self.comparisons)
+        force_setattr(self, "same", same)
+        force_setattr(self, "verdict", " ".join(_sentences(self)))
 
 
-def proof_from_dict(values: dict) -> Proof:
-    """A proof from what `Proof.to_dict` gave."""
-    fields = {name: values[name] for name in Proof._fields}
-    fields["recipe"] = recipe_from_dict(values["recipe"])
-    fields["comparisons"] = [from_dict(comparison) for comparison in values["comparisons"]]
-    return Proof(**fields)
+class Proofs(Record, frozen=True, omit_defaults=False, tag_field="schema", tag=SCHEMA):
+    """The content of proof.json."""
+
+    proofs: list[Proof] = []  # noqa: RUF012 (msgspec copies it)
+    failed: str | None = None
+    """Why there is no proof, where one was wanted."""
+
+
+def load(file: Path) -> Proofs:
+    """The proofs of a run."""
+    return read(file, Proofs, "proof", "make the run again, or remove the file")
 
 
 ADAPTIVE = ("rmsprop", "adam", "adamw")
@@ -183,35 +179,35 @@ as small as epsilon: in float32 such a weight may move by a tenth of the learnin
 (seen: 0.03 of it, in a layer of 2,048). What the formula does is judged in float64."""
 
 
-def tolerances(recipe: Recipe, view: str, given: float | None = None) -> dict[str, float]:
+def tolerances(recipe: Recipe, view: str, given: float | None = None) -> Tolerances:
     """The tolerance of each kind of tensor; one that is given counts for all."""
     if given is not None:
         return dict.fromkeys(KINDS, given)
     bounds = TOLERANCES[recipe.dtype, view]
-    if recipe.dtype == "float32" and recipe.optimizer in ADAPTIVE:
-        return bounds | {"weight": max(bounds["weight"], recipe.learning_rate / 10)}
+    weight = bounds["weight"]
+    if weight is not None and recipe.dtype == "float32" and recipe.optimizer in ADAPTIVE:
+        return bounds | {"weight": max(weight, recipe.learning_rate / 10)}
     return bounds
 
 
 def _sentences(proof: Proof) -> list[str]:
     """One sentence for each thing that a reader must know, the verdict first."""
-    different = [c for c in proof.comparisons if not c.same]
     judged = [c for c in proof.comparisons if c.judged]
     sentences = []
-    if judged and not different:
+    if judged and all(c.same for c in proof.comparisons):
         *most, last = dict.fromkeys(c.backend for c in judged)
         names = f"{', '.join(most)} or {last}" if most else last
         sentences.append(
             f"The same: over {proof.steps} steps in {proof.recipe.dtype}, no number of {names} "
             f"differs from NumPy's by more than {max(c.worst() for c in judged):.1e}."
         )
-    for c in different:
-        step, tensor, size = c.first or (0, "", 0.0)
-        bound = c.tolerances[Number.parse(tensor).kind]
-        sentences.append(
-            f"Not the same: {c.backend} ({c.view}) first differs at step {step} in {tensor}, by "
-            f"{size:.1e}; the tolerance is {bound:.0e}."
-        )
+    for c, first in ((c, c.first) for c in proof.comparisons):
+        if first:
+            bound = c.bounds[c.tensors.index(first.tensor)]
+            sentences.append(
+                f"Not the same: {c.backend} ({c.view}) first differs at step {first.step} in "
+                f"{first.tensor}, by {first.size}; the tolerance is {bound:.0e}."
+            )
     for c in proof.comparisons:
         if c.undecided.any():
             sentences.append(

@@ -17,9 +17,10 @@ from ..layouts import weights_sha256
 from ..processes import jobs, parent
 from ..processes.events import OnEvent, nobody
 from ..recipe import Recipe
+from ..runs.typed import typed
 from . import child
 from .beside import _order
-from .comparison import STEPPED, Comparison, Proof, from_dict
+from .comparison import STEPPED, Comparison, Proof
 
 
 class Trial(NamedTuple):
@@ -64,7 +65,7 @@ def prove(
 
     def listen(backend: str, event: dict) -> None:
         if event["event"] == "comparison":
-            found[event["trial"]].append(from_dict(event["comparison"]))
+            found[event["trial"]].append(typed(event["comparison"], Comparison))
         else:
             on_event({"backend": backend, **event})
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from msgspec.structs import replace
 
 from ..proof.comparison import Comparison, Proof
 from ..runs.predictions import disagreements
@@ -63,8 +64,8 @@ def _distinct(found: Iterable[Exhibit]) -> Iterator[Exhibit]:
 
 def _learning(evidence: Run) -> Iterator[Exhibit]:
     run = evidence.results
-    title = run["dataset"]["title"]
-    histories = {name: result["history"] for name, result in run["backends"].items()}
+    title = run.dataset.title
+    histories = {name: result.history for name, result in run.backends.items()}
     several = len(histories) > 1
     beneath = (
         " Beneath: the largest gap between any two, on a logarithmic scale; what is less than "
@@ -87,10 +88,10 @@ def _learning(evidence: Run) -> Iterator[Exhibit]:
         + beneath,
         sentences.histories(run),
     )
-    if any("repeats" in result for result in run["backends"].values()):
+    if any(result.repeats for result in run.backends.values()):
         yield Exhibit(
             "accuracy-by-seed",
-            figures.accuracy_by_seed(run["backends"], title),
+            figures.accuracy_by_seed(run.backends, title),
             f"Test accuracy of every run on {title}",
             "Every dot is a run from another seed; the bar is the mean with its 95 % interval.",
             sentences.pairs(run),
@@ -109,7 +110,7 @@ def _gaps(histories) -> Table:
 
 def _parity(evidence: Run) -> Iterator[Exhibit]:
     found = [(proof, comparison) for proof in evidence.proofs for comparison in proof.comparisons]
-    labels = list(evidence.results["backends"])
+    labels = list(evidence.results.backends)
     found.sort(key=lambda pair: labels.index(pair[1].backend))  # both precisions side by side
     for proof, comparison in found:
         dtype = proof.recipe.dtype
@@ -118,7 +119,7 @@ def _parity(evidence: Run) -> Iterator[Exhibit]:
             figures.parity(comparison, dtype),
             f"{comparison.backend} beside NumPy, {dtype}, {comparison.view}",
             _parity_words(comparison, proof),
-            sentences.parity([proof._replace(comparisons=[comparison])]),
+            sentences.parity([replace(proof, comparisons=[comparison])]),
         )
 
 
@@ -132,10 +133,10 @@ VIEWS = {
 
 def _parity_words(comparison: Comparison, proof: Proof) -> str:
     start = VIEWS[comparison.view]
-    if comparison.same:
+    if not comparison.first:
         return f"{start} Nothing that is judged is beyond its tolerance{_kinks(comparison)}."
-    step, tensor, size = comparison.first or (0, "", 0.0)
-    return f"{start} The first beyond its tolerance: {tensor} at step {step}, by {size:.1e}."
+    step, tensor, size = comparison.first.step, comparison.first.tensor, comparison.first.size
+    return f"{start} The first beyond its tolerance: {tensor} at step {step}, by {size}."
 
 
 def _kinks(comparison: Comparison) -> str:
@@ -150,10 +151,10 @@ def _kinks(comparison: Comparison) -> str:
 
 def _costs(evidence: Run) -> Exhibit:
     run = evidence.results
-    hatched = any("as_tutorial" in result for result in run["backends"].values())
+    hatched = any(result.as_tutorial for result in run.backends.values())
     return Exhibit(
         "time-and-memory",
-        figures.time_and_memory(run["backends"], run["dataset"]["title"]),
+        figures.time_and_memory(run.backends, run.dataset.title),
         "What each backend cost",
         "Training alone; start-up alone (import, then building and first calls, which may "
         "compile); the largest memory of the process. A dot is a run, the line the median."
@@ -165,8 +166,8 @@ def _costs(evidence: Run) -> Exhibit:
 
 def _confusion(evidence: Run) -> Iterator[Exhibit]:
     run = evidence.results
-    title, classes = run["dataset"]["title"], run["dataset"]["classes"]
-    matrices = {n: np.array(r["confusion_matrix"]) for n, r in run["backends"].items()}
+    title, classes = run.dataset.title, run.dataset.classes
+    matrices = {n: np.array(r.confusion_matrix) for n, r in run.backends.items()}
     for name, matrix in matrices.items():
         yield Exhibit(
             slug(f"confusion {name}"),
@@ -223,7 +224,7 @@ def _gallery(evidence: Run, name: str, title: str, indices: list[int], total: in
 
 def caption(evidence: Run, index: int) -> str:
     """`true 4`, and beneath who answers what: `9: numpy, torch`."""
-    classes, seen = evidence.results["dataset"]["classes"], evidence.predictions
+    classes, seen = evidence.results.dataset.classes, evidence.predictions
     said: dict[str, list[str]] = {}
     for name in seen.logits:
         said.setdefault(classes[int(seen.logits[name][index].argmax())], []).append(name)
@@ -258,9 +259,9 @@ def _first_layer(evidence: Run) -> Exhibit:
     fewest = min(matrix.shape[1] for matrix in layers.values())
     size = np.linalg.norm(first[:, :fewest], axis=0)
     units = sorted(int(unit) for unit in np.argsort(-size, kind="stable")[:UNITS])
-    starts = {r["initial_weights_sha256"] for r in evidence.results["backends"].values()}
+    starts = {r.initial_weights_sha256 for r in evidence.results.backends.values()}
     same = " The same unit of each started alike." * (len(layers) > 1 and len(starts) == 1)
-    what = "hidden units" if evidence.results["recipe"]["hidden"] else "classes"
+    what = "hidden units" if evidence.results.recipe.hidden else "classes"
     return Exhibit(
         "first-layer",
         figures.first_layer(layers, f"What {what} look for", units),

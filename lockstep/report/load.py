@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
-from ..errors import LockstepError, reason
-from ..proof.comparison import Proof, proof_from_dict
+from ..errors import LockstepError
+from ..proof import comparison
+from ..proof.comparison import Proof, Proofs
 from ..runs import predictions, records
 from ..runs.predictions import Predictions
 from ..runs.records import Results
@@ -49,10 +49,11 @@ def load(folders: Sequence[Path]) -> Run:
 def _load(path: Path) -> Run:
     run = records.load(path)
     folder = path if path.is_dir() else path.parent
-    proofs, failed = _proofs(folder / "proof.json")
-    seen = predictions.load(folder / "answers.safetensors", list(run["backends"]))
-    layers = {name: _first_layer(folder, name) for name in run["backends"]}
-    return Run(run, seen, proofs, failed, layers, [run])
+    file = folder / "proof.json"
+    found = comparison.load(file) if file.exists() else Proofs()  # it was made without
+    seen = predictions.load(folder / "predictions.safetensors", list(run.backends))
+    layers = {name: _first_layer(folder, name) for name in run.backends}
+    return Run(run, seen, found.proofs, found.failed, layers, [run])
 
 
 def _first_layer(folder: Path, backend: str) -> np.ndarray:
@@ -60,64 +61,43 @@ def _first_layer(folder: Path, backend: str) -> np.ndarray:
     return weights["dense0.weight"]
 
 
-def _proofs(file: Path) -> tuple[list[Proof], str | None]:
-    """The proofs of a run; none if it was made without."""
-    if not file.exists():
-        return [], None
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return [proof_from_dict(proof) for proof in content["proofs"]], content["failed"]
-    except OSError as error:
-        raise LockstepError(f"Cannot read the proof {file}: {reason(error)}.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise LockstepError(
-            f"{file} is truncated or no proof ({type(error).__name__}: {error}); make the run "
-            "again, or remove the file to leave the proof out."
-        ) from None
-
-
 def _side_by_side(found: list[Run]) -> Run:
     """Several runs as one: every backend of every run, under a label of its own."""
     first = found[0]
     for other in found[1:]:
-        if other.results["dataset"]["title"] != first.results["dataset"]["title"] or (
+        one, two = first.results, other.results
+        if two.dataset.title != one.dataset.title or (
             not np.array_equal(other.predictions.labels, first.predictions.labels)
         ):
             raise LockstepError(
-                f"The run {other.results['name']} is of {other.results['dataset']['title']}, and "
-                f"{first.results['name']} of {first.results['dataset']['title']}; a report "
-                "compares runs of the same test set."
+                f"The run {two.name} is of {two.dataset.title}, and {one.name} of "
+                f"{one.dataset.title}; a report compares runs of the same test set."
             )
-    names = _distinct([evidence.results["name"] for evidence in found])
+    names = _distinct([evidence.results.name for evidence in found])
     backends, logits, layers = {}, {}, {}
     failures: dict[str, str] = {}
     proofs: list[Proof] = []
     for name, evidence in zip(names, found, strict=True):
-        for backend, result in evidence.results["backends"].items():
+        for backend, result in evidence.results.backends.items():
             label = f"{backend}{BETWEEN}{name}"
             backends[label] = result
             logits[label] = evidence.predictions.logits[backend]
             layers[label] = evidence.first_layers[backend]
-        labelled = evidence.results["failures"].items()
+        labelled = evidence.results.failures.items()
         failures |= {f"{backend}{BETWEEN}{name}": why for backend, why in labelled}
         proofs += [_labelled(proof, name) for proof in evidence.proofs]
-    together: Results = {
-        **first.results,
-        "name": " and ".join(names),
-        "backends": backends,
-        "failures": failures,
-    }
+    together = replace(
+        first.results, name=" and ".join(names), backends=backends, failures=failures
+    )
     why = " ".join(filter(None, (evidence.proof_failed for evidence in found))) or None
     seen = _shown_side_by_side(first.predictions.labels, logits, [e.predictions for e in found])
     return Run(together, seen, proofs, why, layers, [e.results for e in found])
 
 
 def _labelled(proof: Proof, run: str) -> Proof:
-    comparisons = [
-        dataclasses.replace(c, backend=f"{c.backend}{BETWEEN}{run}") for c in proof.comparisons
-    ]
+    comparisons = [replace(c, backend=f"{c.backend}{BETWEEN}{run}") for c in proof.comparisons]
     failures = {f"{backend}{BETWEEN}{run}": why for backend, why in proof.failures.items()}
-    return proof._replace(comparisons=comparisons, failures=failures)
+    return replace(proof, comparisons=comparisons, failures=failures)
 
 
 def _shown_side_by_side(

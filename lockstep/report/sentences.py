@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..proof.comparison import Comparison, Proof
-from ..recipe import from_dict
 from ..runs.predictions import Predictions
-from ..runs.records import BackendResult, Results, runs_of, trainings
+from ..runs.records import BackendResult, Epoch, Results, trainings
 from ..statistics import interval, points, significance
 from .listings import Approach
 from .tables import Column, Table
@@ -43,7 +42,7 @@ def overview(results: Results) -> Table:
              "peak memory (at import)", "weights from NumPy's")  # fmt: skip
     rows = [
         (
-            f"{name} ({result['device']})",
+            f"{name} ({result.device})",
             percent(result, "test_accuracy"),
             percent(result, "train_accuracy"),
             seconds(result, "train_seconds"),
@@ -51,14 +50,14 @@ def overview(results: Results) -> Table:
             memory(result),
             difference(result),
         )
-        for name, result in trainings(results["backends"]).items()
+        for name, result in trainings(results.backends).items()
     ]
     return Table("overview", "Every backend at a glance", [Column(head) for head in heads], rows)
 
 
 def mean_and_deviation(result: BackendResult, figure: str) -> tuple[float, float | None]:
     """Mean and sample standard deviation of a figure over the seeds; None of a single one."""
-    values = [run[figure] for run in runs_of(result)]
+    values = [getattr(run, figure) for run in result.runs]
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
@@ -84,7 +83,8 @@ def memory(result: BackendResult) -> str:
 
 def difference(result: BackendResult) -> str:
     """`2.1e-06`; a dash for NumPy itself."""
-    return f"{result['weights_difference']:.1e}" if "weights_difference" in result else "-"
+    found = result.weights_difference
+    return "-" if found is None else f"{found:.1e}"
 
 
 def every_run(results: Results) -> Table:
@@ -94,21 +94,21 @@ def every_run(results: Results) -> Table:
     columns = [Column("backend"), Column("seed"), Column("version")]
     columns += [Column(head, shows.get(key, "{:.4f}".format)) for key, head in FIGURES.items()]
     rows = [
-        (name, run["seed"], run["version"], *(run.get(key) for key in FIGURES))
-        for name, result in trainings(results["backends"]).items()
-        for run in runs_of(result)
+        (name, run.seed, run.version, *(getattr(run, key) for key in FIGURES))
+        for name, result in trainings(results.backends).items()
+        for run in result.runs
     ]
     return Table("runs", "Every run", columns, rows)
 
 
 def histories(results: Results) -> Table:
     """One row for each training, seed and epoch."""
-    keys = list(next(iter(results["backends"].values()))["history"][0])[1:]
+    keys = Epoch.__struct_fields__[1:]
     rows = [
-        (name, run["seed"], row["epoch"], *(row.get(key) for key in keys))
-        for name, result in trainings(results["backends"]).items()
-        for run in runs_of(result)
-        for row in run["history"]
+        (name, run.seed, row.epoch, *(getattr(row, key) for key in keys))
+        for name, result in trainings(results.backends).items()
+        for run in result.runs
+        for row in run.history
     ]
     shown = [Column(key.replace("_", " "), "{:.4f}".format) for key in keys]
     columns = [Column("backend"), Column("seed"), Column("epoch"), *shown]
@@ -117,19 +117,19 @@ def histories(results: Results) -> Table:
 
 def of_run(run: Results) -> str:
     """What tells a run from another: network, recipe, versions, machine."""
-    versions = ", ".join(result["version"] for result in run["backends"].values())
-    machine = f"{run['environment'].get('processor', '')} ({run['environment'].get('cores')} cores)"
-    return f"{from_dict(run['recipe']).summary()}; {versions}; {machine}"
+    versions = ", ".join(result.version for result in run.backends.values())
+    machine = f"{run.environment.processor} ({run.environment.cores} cores)"
+    return f"{run.recipe.summary()}; {versions}; {machine}"
 
 
 def pairs(results: Results) -> Table:
     """Each backend beside the first, seed by seed: mean difference of the test accuracy."""
-    first, *others = results["backends"]
+    first, *others = results.backends
     rows = []
     for name in others:
-        apart = _paired(results["backends"][first], results["backends"][name])
+        apart = _paired(results.backends[first], results.backends[name])
         if len(apart) > 1:
-            word = significance(apart, _by_seed(results["backends"][first]))
+            word = significance(apart, _by_seed(results.backends[first]))
             mean = statistics.fmean(apart)
             rows.append((name, first, len(apart), mean, interval(apart), VERDICTS[word]))
     columns = [
@@ -147,22 +147,20 @@ VERDICTS = {"none": "the same", "noise": "not significant", "effect": "significa
 
 
 def _by_seed(result: BackendResult) -> list[float]:
-    return [100 * run["test_accuracy"] for run in runs_of(result)]
+    return [100 * run.test_accuracy for run in result.runs]
 
 
 def _paired(first: BackendResult, other: BackendResult) -> list[float]:
     """The other's test accuracy minus the first's in points, of every seed that both have."""
-    of_seed = {run["seed"]: run["test_accuracy"] for run in runs_of(first)}
+    of_seed = {run.seed: run.test_accuracy for run in first.runs}
     return [
-        100 * (run["test_accuracy"] - of_seed[run["seed"]])
-        for run in runs_of(other)
-        if run["seed"] in of_seed
+        100 * (run.test_accuracy - of_seed[run.seed]) for run in other.runs if run.seed in of_seed
     ]
 
 
 def noise_sentence(results: Results) -> str:
     """Whether a difference in accuracy is statistically significant, or that this is unknown."""
-    others = list(results["backends"])[1:]
+    others = list(results.backends)[1:]
     if not others:
         return ""
     rows = pairs(results).rows
@@ -200,16 +198,16 @@ def _said_of(rows: Sequence[Sequence]) -> str:
 def tutorial_sentences(results: Results) -> list[str]:
     """What it cost each framework to be trained as its tutorials do, and what came of it."""
     return [
-        _said_of_tutorial(name, result, result["as_tutorial"])
-        for name, result in results["backends"].items()
-        if "as_tutorial" in result
+        _said_of_tutorial(name, result, result.as_tutorial)
+        for name, result in results.backends.items()
+        if result.as_tutorial
     ]
 
 
 def _said_of_tutorial(name: str, fast: BackendResult, as_tutorial: BackendResult) -> str:
     """`torch with DataLoader trains 3.1 times as long as the fast way here, and ends with …`."""
-    pairs = zip(runs_of(fast), runs_of(as_tutorial), strict=True)
-    longer = [slow["train_seconds"] / quick["train_seconds"] for quick, slow in pairs]
+    pairs = zip(fast.runs, as_tutorial.runs, strict=True)
+    longer = [slow.train_seconds / quick.train_seconds for quick, slow in pairs]
     several = len(longer) > 1
     spread = f" ({min(longer):.1f} to {max(longer):.1f} over {len(longer)} seeds)" * several
     apart = _paired(fast, as_tutorial)
@@ -221,7 +219,7 @@ def _said_of_tutorial(name: str, fast: BackendResult, as_tutorial: BackendResult
             word = VERDICTS[significance(apart, _by_seed(fast))]
             end += f" (95 % interval ± {interval(apart):.2f}: {word})"
     return (
-        f"{name} with {as_tutorial['tutorial']} trains {statistics.median(longer):.1f} times as "
+        f"{name} with {as_tutorial.tutorial} trains {statistics.median(longer):.1f} times as "
         f"long as the fast way here{spread}, and {end}."
     )
 
@@ -250,9 +248,9 @@ def starts(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
     found = []
     for key, words in STARTS.items():
         groups: dict[str, list[str]] = {}
-        for name, result in trainings(results["backends"]).items():
-            groups.setdefault(result[key], []).append(name)  # type: ignore[literal-required]
-        several = len(results["backends"]) > 1
+        for name, result in trainings(results.backends).items():
+            groups.setdefault(getattr(result, key), []).append(name)
+        several = len(results.backends) > 1
         everyone = "the same for all" if several else ""
         told = [(everyone if len(groups) == 1 else listed(who), h) for h, who in groups.items()]
         found.append((words, told))
@@ -308,11 +306,11 @@ def _within(comparison: Comparison, column: int) -> str:
 
 def confusion(results: Results) -> Table:
     """One row for each cell that holds something."""
-    classes = results["dataset"]["classes"]
+    classes = results.dataset.classes
     rows = [
         (name, classes[true], classes[answer], count)
-        for name, result in results["backends"].items()
-        for true, row in enumerate(result["confusion_matrix"])
+        for name, result in results.backends.items()
+        for true, row in enumerate(result.confusion_matrix)
         for answer, count in enumerate(row)
         if count
     ]
@@ -322,13 +320,11 @@ def confusion(results: Results) -> Table:
 
 def by_class(results: Results) -> Table:
     """Precision and recall of each class."""
-    classes = results["dataset"]["classes"]
+    classes = results.dataset.classes
     rows = [
         (name, label, precision, recall)
-        for name, result in results["backends"].items()
-        for label, precision, recall in zip(
-            classes, result["precision"], result["recall"], strict=True
-        )
+        for name, result in results.backends.items()
+        for label, precision, recall in zip(classes, result.precision, result.recall, strict=True)
     ]
     share = "{:.2%}".format
     columns = [
@@ -344,8 +340,8 @@ def answered(
     results: Results, seen: Predictions, indices: Sequence[int], name: str, title: str
 ) -> Table:
     """One row for each of some test images: what it is, and what each backend answers."""
-    classes = results["dataset"]["classes"]
-    answers = {backend: seen.classes(backend) for backend in results["backends"]}
+    classes = results.dataset.classes
+    answers = {backend: seen.classes(backend) for backend in results.backends}
     rows = [
         (int(i), classes[seen.labels[i]], *(classes[answers[b][i]] for b in answers))
         for i in indices

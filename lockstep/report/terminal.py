@@ -46,19 +46,19 @@ def print_comparison(results: Results) -> None:
     from rich.table import Table
 
     found = overview(results)
-    table = Table(title=f"{escape(results['dataset']['title'])}", title_justify="left")
+    table = Table(title=f"{escape(results.dataset.title)}", title_justify="left")
     for i, head in enumerate(found.heads):
         table.add_column(head, justify="left" if i == 0 else "right", no_wrap=i == 0)
     for row in found.cells:
         table.add_row(*map(escape, row))
     console = _console()
     console.print(table)
-    for backend, result in results["backends"].items():
-        if "notes" in result:
-            console.print(f"{escape(backend)}: {escape(result['notes'])}", soft_wrap=True)
+    for backend, result in results.backends.items():
+        if result.notes:
+            console.print(f"{escape(backend)}: {escape(result.notes)}", soft_wrap=True)
     for sentence in tutorial_sentences(results):
         console.print(escape(sentence), soft_wrap=True, highlight=False)
-    for backend, why in results["failures"].items():
+    for backend, why in results.failures.items():
         console.print(f"[bold]{escape(backend)} failed:[/] {escape(why)}", soft_wrap=True)
 
 

@@ -1,8 +1,8 @@
-"""What each backend answered on the test set, and the digits that are worth a look.
+"""What each backend predicts on the test set, and the digits that are worth a look.
 
-One file of a run, answers.safetensors, so that a report needs neither the data nor a framework:
-"labels" (N,), "logits.<backend>" (N, classes), "shown" (S,): which test images "images" (S, 784)
-are.
+One file of a run, predictions.safetensors, so that a report needs neither the data nor a
+framework: "labels" (N,), "logits.<backend>" (N, classes), "shown" (S,): which test images "images"
+(S, 784) are.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Predictions(NamedTuple):
         return softmax(self.logits[backend][of].astype(np.float64))
 
     def classes(self, backend: str) -> np.ndarray:
-        """(N,): the class that the backend answers."""
+        """(N,): the class that the backend predicts."""
         return self.logits[backend].argmax(axis=1)
 
 
 def collect(test: Split, logits: dict[str, np.ndarray]) -> Predictions:
-    """The answers of every backend, with the images that `worth_showing` chooses."""
+    """The predictions of every backend, with the images that `worth_showing` chooses."""
     shown = worth_showing(test.labels, logits)
     return Predictions(test.labels, logits, shown, test.images[shown])
 
@@ -56,19 +56,19 @@ def worth_showing(
 ) -> np.ndarray:
     """Indices of test images, the first ones most worth a look; at most `most`.
 
-    Of each cell (true class, answer) of each backend's confusion matrix: if it is a mistake, those
-    it is surest of; if it is right, those it is least sure of. First the digits on which backends
-    disagree.
+    Of each cell (true class, predicted one) of each backend's confusion matrix: if it is a mistake,
+    those it is surest of; if it is right, those it is least sure of. First the digits on which
+    backends disagree.
     """
-    answers = {name: values.argmax(axis=1) for name, values in logits.items()}
-    disagreed = disagreements(answers)
+    classes = {name: values.argmax(axis=1) for name, values in logits.items()}
+    disagreed = disagreements(classes)
     ranks: dict[int, int] = {int(index): -1 for index in disagreed}
     for name, values in logits.items():
         sure = softmax(values.astype(np.float64)).max(axis=1)
-        order = np.argsort(np.where(answers[name] == labels, sure, -sure), kind="stable")
+        order = np.argsort(np.where(classes[name] == labels, sure, -sure), kind="stable")
         seen: dict[tuple[int, int], int] = {}
         for index in order:
-            cell = int(labels[index]), int(answers[name][index])
+            cell = int(labels[index]), int(classes[name][index])
             rank = seen[cell] = seen.get(cell, -1) + 1
             if rank < PER_CELL:
                 # of 97 % that are right a few are enough
@@ -77,18 +77,18 @@ def worth_showing(
     return np.array(sorted(ranks, key=lambda index: (ranks[index], index))[:most], np.int64)
 
 
-def disagreements(answers: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Indices of the images that not all backends answer alike; answers (N,) by backend."""
-    table = np.array(list(answers.values()))
+def disagreements(classes: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Indices of the images that not all backends classify alike; classes (N,) by backend."""
+    table = np.array(list(classes.values()))
     return np.flatnonzero((table != table[0]).any(axis=0))
 
 
-def save(path: Path, answers: Predictions) -> None:
+def save(path: Path, predicted: Predictions) -> None:
     """Write them as one safetensors file."""
     from safetensors.numpy import save as to_bytes
 
-    tensors = {"labels": answers.labels, "shown": answers.shown, "images": answers.images}
-    tensors |= {f"logits.{name}": values for name, values in answers.logits.items()}
+    tensors = {"labels": predicted.labels, "shown": predicted.shown, "images": predicted.images}
+    tensors |= {f"logits.{name}": values for name, values in predicted.logits.items()}
     contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     write_whole(path, to_bytes(contiguous))
 
@@ -101,7 +101,7 @@ def load(path: Path, backends: Mapping | list[str]) -> Predictions:
     try:
         tensors = load_file(path)
     except OSError as error:
-        raise LockstepError(f"Cannot read the answers {path}: {reason(error)}.") from None
+        raise LockstepError(f"Cannot read the predictions {path}: {reason(error)}.") from None
     except SafetensorError as error:
         raise LockstepError(
             f"{path} is truncated or no safetensors file ({error}); make the run again."

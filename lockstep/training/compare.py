@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from ..backends.numpy import Network
 from ..backends.registry import REFERENCE, tutorial
@@ -20,11 +21,12 @@ from ..layouts import Weights, largest_difference
 from ..processes import jobs, parent
 from ..processes.events import OnEvent, nobody
 from ..proof import prove
-from ..proof.comparison import Proof
+from ..proof.comparison import Proof, Proofs
 from ..recipe import Recipe
 from ..runs import machine, predictions, records
 from ..runs.files import new_run, write_json
-from ..runs.records import BackendResult, Results
+from ..runs.records import BackendResult, DatasetInfo, Environment, Results
+from ..runs.typed import plain, typed
 from ..runs.weights import load_weights
 from . import child, loop
 
@@ -41,7 +43,7 @@ class Compared(NamedTuple):
     def well(self) -> bool:
         """Whether every backend trained, and every proof that was wanted says the same."""
         same = all(proof.same for proof in self.proofs)
-        return same and not self.proof_failed and not self.results["failures"]
+        return same and not self.proof_failed and not self.results.failures
 
 
 def compare(
@@ -73,7 +75,7 @@ def compare(
     run = _trained(recipe, trainings, data, out, name, device, repeats, on_event, tensorboard)
     final = out / name
     on_event({"event": "kept", "folder": str(final)})
-    wanted = proof_steps and set(run["backends"]) - {REFERENCE}
+    wanted = proof_steps and set(run.backends) - {REFERENCE}
     if wanted:  # until it is there: should this be interrupted, the page says so
         _write_proofs(final, [], "it was not finished")
     proofs, why = _prove(run, recipe, data, proof_steps, device, on_event)
@@ -93,7 +95,7 @@ def _trainings(backends: tuple[str, ...], as_tutorial: bool) -> dict[str, str]:
 
 
 def _write_proofs(folder: Path, proofs: list[Proof], failed: str | None) -> None:
-    content = {"proofs": [proof.to_dict() for proof in proofs], "failed": failed}
+    content = plain(Proofs(proofs=proofs, failed=failed))
     write_json(folder / "proof.json", content, indent=None)
 
 
@@ -122,13 +124,13 @@ def _trained(
         if set(each) - {REFERENCE}:
             words = "Comparing the weights after the first epoch with NumPy's …"
             on_event({"event": "note", "words": words})
-            _measure_differences(each, recipe, data, scratch)
+            each = _with_differences(each, recipe, data, scratch)
         measured = _beside_its_backend(each, trainings)
         logits = {b: np.load(scratch / f"{b}.npy", allow_pickle=False) for b in measured}
-        predictions.save(folder / "answers.safetensors", predictions.collect(data.test, logits))
+        predictions.save(folder / "predictions.safetensors", predictions.collect(data.test, logits))
         shutil.rmtree(scratch)
         run = _results(name, recipe, data, measured, failures)
-        write_json(folder / "results.json", run)
+        write_json(folder / "results.json", plain(run))
     return run
 
 
@@ -139,24 +141,23 @@ def _results(
     measured: dict[str, BackendResult],
     failures: dict[str, str],
 ) -> Results:
-    return {
-        "schema": records.SCHEMA,
-        "name": name,
-        "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "command": _command(),
-        "dataset": {
-            "name": data.name,
-            "title": data.title,
-            "classes": list(data.classes),
-            "train": len(data.train.labels),
-            "test": len(data.test.labels),
-            "sha256": data.sha256,
-        },
-        "recipe": recipe.to_dict(),
-        "environment": machine.environment(),
-        "backends": measured,
-        "failures": failures,
-    }
+    return Results(
+        name=name,
+        created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        command=_command(),
+        dataset=DatasetInfo(
+            name=data.name,
+            title=data.title,
+            classes=list(data.classes),
+            train=len(data.train.labels),
+            test=len(data.test.labels),
+            sha256=data.sha256,
+        ),
+        recipe=recipe,
+        environment=Environment(**machine.environment()),
+        backends=measured,
+        failures=failures,
+    )
 
 
 def _train(
@@ -191,7 +192,8 @@ def _train(
                     events_folder(folder, label, seeded.seed, repeat).resolve()
                 )
             try:
-                found[label].append(parent.send(child.__name__, job, on_event))
+                told = parent.send(child.__name__, job, on_event)
+                found[label].append(typed(told, BackendResult))
                 on_event({"event": "trained"})
             except parent.ChildFailed as error:
                 failures[label] = error
@@ -212,7 +214,7 @@ def _prove(
     on_event: OnEvent,
 ) -> tuple[list[Proof], str | None]:
     """The recipe's own precision step by step, and float64 freely, by steps and as it trained."""
-    others = tuple(backend for backend in run["backends"] if backend != REFERENCE)
+    others = tuple(backend for backend in run.backends if backend != REFERENCE)
     if not (others and steps):
         return [], None
 
@@ -270,10 +272,7 @@ def _remove_events(folder: Path, label: str) -> None:
 
 def _combine(runs: list[BackendResult]) -> BackendResult:
     """The first seed's result, and every seed's beneath it if there are several."""
-    first = runs[0].copy()
-    if len(runs) > 1:
-        first["repeats"] = runs
-    return first
+    return replace(runs[0], repeats=runs) if len(runs) > 1 else runs[0]
 
 
 def _beside_its_backend(
@@ -282,23 +281,25 @@ def _beside_its_backend(
     """One result for each backend, which holds that of its tutorial."""
     measured = {label: result for label, result in each.items() if label == trainings[label]}
     for label in each.keys() - measured.keys():
-        measured[trainings[label]]["as_tutorial"] = each[label]
+        backend = trainings[label]
+        measured[backend] = replace(measured[backend], as_tutorial=each[label])
     return measured
 
 
-def _measure_differences(
+def _with_differences(
     measured: dict[str, BackendResult], recipe: Recipe, data: Dataset, scratch: Path
-) -> None:
-    """Add `weights_difference`: from the network by hand, speaking the training's own dialect."""
+) -> dict[str, BackendResult]:
+    """With `weights_difference`: from the network by hand, speaking the training's own dialect."""
     references: dict[str, Weights] = {}
-    for label, result in measured.items():
-        if label == REFERENCE:
-            continue
-        dialect = result["dialect"]
+    found = dict(measured)
+    for label in measured.keys() - {REFERENCE}:
+        dialect = measured[label].dialect
         if dialect not in references:
             references[dialect] = _reference(measured, recipe, data, dialect, scratch)
         weights, _ = load_weights(scratch / f"{label}.safetensors")
-        result["weights_difference"] = largest_difference(weights, references[dialect])
+        apart = largest_difference(weights, references[dialect])
+        found[label] = replace(measured[label], weights_difference=apart)
+    return found
 
 
 def _reference(
@@ -306,7 +307,7 @@ def _reference(
 ) -> Weights:
     """NumPy's weights after the first epoch: those of its run, if that spoke the same dialect."""
     own = measured.get(REFERENCE)
-    if own and (own["dialect"] == dialect or recipe.optimizer == "sgd"):  # sgd has no dialects
+    if own and (own.dialect == dialect or recipe.optimizer == "sgd"):  # sgd has no dialects
         return load_weights(scratch / f"{REFERENCE}.safetensors")[0]
     network = Network(dataclasses.replace(recipe, dialect=dialect), recipe.initial_weights())
     order, rates = loop.plan(recipe, len(data.train.labels), epoch=1)

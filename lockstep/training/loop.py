@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from .. import schedules
 from ..backends.contract import Backend, Running
@@ -20,7 +21,8 @@ from ..processes.events import OnEvent, nobody
 from ..processes.jobs import recipe_of
 from ..recipe import Recipe
 from ..runs.machine import peak_rss_bytes
-from ..runs.records import BackendResult
+from ..runs.records import BackendResult, Epoch
+from ..runs.typed import plain
 from ..runs.weights import save_weights
 from . import metrics
 
@@ -31,10 +33,8 @@ PORTIONS = 20
 """How often an epoch is interrupted to say how far it is; training as tutorials do never is."""
 
 
-def work(
-    job: dict, network_class: type[Backend], data: Dataset, on_event: OnEvent
-) -> BackendResult:
-    """A child's task: build, train, and write where the job says, if it does.
+def work(job: dict, network_class: type[Backend], data: Dataset, on_event: OnEvent) -> dict:
+    """A child's task: build, train, and write where the job says; gives a BackendResult as JSON.
 
     The job says besides: "weights", "first_epoch_weights" and "test_logits", each a path or None;
     it may say "tensorboard", the folder for the events.
@@ -49,20 +49,21 @@ def work(
 
     with _board(job) as board:
         trained = train(network, data, on_event, board)
-        result = trained.result
         if board:  # after the memory was measured
             board.write_graph(network.graph(data.test.images[: recipe.batch_size]))
-    result["import_seconds"] = job["import_seconds"]
-    result["import_rss_bytes"] = job["import_rss_bytes"]
-    result["compile_seconds"] += building.seconds
-    result["startup_seconds"] = result["import_seconds"] + result["compile_seconds"]
+    result = replace(
+        trained.result,
+        import_seconds=job["import_seconds"],
+        import_rss_bytes=job["import_rss_bytes"],
+        compile_seconds=building.seconds + trained.result.compile_seconds,
+    )
     if job["weights"]:
         network.save(Path(job["weights"]))
     if job["first_epoch_weights"]:
         save_weights(Path(job["first_epoch_weights"]), trained.first_epoch_weights, recipe)
     if job["test_logits"]:
         np.save(job["test_logits"], trained.test_logits, allow_pickle=False)
-    return result
+    return plain(result)
 
 
 class Trained(NamedTuple):
@@ -117,7 +118,7 @@ def train(
         network.forward(data.test.images[:1])
         distort(network, data.train.images[:1], epoch=1)
 
-    history: list[Any] = []
+    history: list[Epoch] = []
     order_hash, average = OrderHash(), Average(recipe)
     for epoch in range(1, recipe.epochs + 1):
         order, rates = plan(recipe, len(data.train.labels), epoch)
@@ -130,11 +131,11 @@ def train(
             train_score = metrics.evaluate(logits(network, data.train.images), data.train.labels)
             test_logits = logits(network, data.test.images)
             test_score = metrics.evaluate(test_logits, data.test.labels)
-        entry = metrics.history_entry(epoch, train_score, test_score)
-        entry |= {**running, "seconds": training.seconds - before}
+        more = {**running, "seconds": training.seconds - before}
+        entry = metrics.history_entry(epoch, train_score, test_score, **more)
         history.append(entry)
         metrics.require_numbers(entry, recipe.learning_rate)
-        on_event({"event": "epoch", **entry})
+        on_event({"event": "epoch", **plain(entry)})
         if board:
             sizes = np.array([len(batch) for batch in order])
             board.write_epoch(entry, updates, sizes, rates[-1], network.weights)
@@ -143,52 +144,48 @@ def train(
     if average.count:
         network.weights = average.mean
 
-    hashes = initial_sha256, order_hash.hexdigest()
-    result = _result(network, data, history, test_logits, hashes)
-    result["compile_seconds"] = result["startup_seconds"] = compiling.seconds
-    result["train_seconds"], result["evaluate_seconds"] = training.seconds, evaluating.seconds
+    measured = {
+        "compile_seconds": compiling.seconds,
+        "train_seconds": training.seconds,
+        "evaluate_seconds": evaluating.seconds,
+        "initial_weights_sha256": initial_sha256,
+        "batch_order_sha256": order_hash.hexdigest(),
+    }
+    result = _result(network, data, history, test_logits, measured)
     return Trained(result, first_epoch_weights, test_logits)
 
 
 def _result(
     network: Backend,
     data: Dataset,
-    history: list[Any],
+    history: list[Epoch],
     test_logits: np.ndarray,
-    hashes: tuple[str, str],
+    measured: dict[str, Any],
 ) -> BackendResult:
-    """What is known of a training at its end, but for the seconds. Hashes: weights, order."""
+    """What is known of a training at its end; of the import, `work` knows."""
     matrix = metrics.confusion_matrix(test_logits, data.test.labels, network.recipe.classes)
     precision, recall = metrics.precision_recall(matrix)
     last = history[-1]
-    result: BackendResult = {
-        "version": network.version(),
-        "device": network.device,
-        "dialect": network.dialect,
-        "seed": network.recipe.seed,
-        "history": history,
-        "train_loss": last["train_loss"],
-        "train_accuracy": last["train_accuracy"],
-        "test_loss": last["test_loss"],
-        "test_accuracy": last["test_accuracy"],
-        "confusion_matrix": matrix.tolist(),
-        "precision": precision.tolist(),
-        "recall": recall.tolist(),
-        "import_seconds": 0.0,
-        "compile_seconds": 0.0,
-        "startup_seconds": 0.0,
-        "train_seconds": 0.0,
-        "evaluate_seconds": 0.0,
-        "import_rss_bytes": 0,
-        "peak_rss_bytes": peak_rss_bytes(),
-        "initial_weights_sha256": hashes[0],
-        "batch_order_sha256": hashes[1],
-    }
-    if network.notes:
-        result["notes"] = network.notes
-    if network.tutorial:
-        result["tutorial"] = network.tutorial
-    return result
+    return BackendResult(
+        version=network.version(),
+        device=network.device,
+        dialect=network.dialect,
+        seed=network.recipe.seed,
+        history=history,
+        train_loss=last.train_loss,
+        train_accuracy=last.train_accuracy,
+        test_loss=last.test_loss,
+        test_accuracy=last.test_accuracy,
+        confusion_matrix=matrix.tolist(),
+        precision=precision.tolist(),
+        recall=recall.tolist(),
+        import_seconds=0.0,
+        import_rss_bytes=0,
+        peak_rss_bytes=peak_rss_bytes(),
+        notes=network.notes or None,
+        tutorial=network.tutorial or None,
+        **measured,
+    )
 
 
 def distort(network: Backend, images: np.ndarray, epoch: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..by_hand.losses import cross_entropy
 from ..errors import LockstepError
+from ..runs.records import Epoch
 
 
 class Score(NamedTuple):
@@ -40,22 +41,23 @@ def precision_recall(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return right / np.maximum(answered, 1), right / np.maximum(present, 1)
 
 
-def require_numbers(entry: dict, learning_rate: float) -> None:
+def require_numbers(entry: Epoch, learning_rate: float) -> None:
     """Raise if a loss of this row of a history is no longer a number."""
-    losses = [value for key, value in entry.items() if key.endswith("loss")]
+    losses = (entry.train_loss, entry.test_loss, entry.running_loss or 0.0)
     if not np.isfinite(losses).all():
         raise LockstepError(
-            f"The loss is no longer a number in epoch {entry['epoch']}: the training diverged; "
+            f"The loss is no longer a number in epoch {entry.epoch}: the training diverged; "
             f"lower the learning rate, which is {learning_rate:g}."
         )
 
 
-def history_entry(epoch: int, train: Score, test: Score) -> dict:
-    """One row of a history (`runs.records.Epoch`): both sets evaluated after an epoch."""
-    return {
-        "epoch": epoch,
-        "train_loss": train.loss,
-        "train_accuracy": train.accuracy,
-        "test_loss": test.loss,
-        "test_accuracy": test.accuracy,
-    }
+def history_entry(epoch: int, train: Score, test: Score, **more: float) -> Epoch:
+    """One row of a history: both sets evaluated after an epoch, and what else is known of it."""
+    return Epoch(
+        epoch=epoch,
+        train_loss=train.loss,
+        train_accuracy=train.accuracy,
+        test_loss=test.loss,
+        test_accuracy=test.accuracy,
+        **more,
+    )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from tensorboard.util.tensor_util import make_tensor_proto
 
 from ..backends.contract import Operation, Running
 from ..layouts import Weights
+from ..runs.records import Epoch
 
 
 class EventFile:
@@ -73,28 +74,28 @@ class Board:
 
     def write_epoch(
         self,
-        entry: dict,
+        entry: Epoch,
         updates: Running,
         sizes: np.ndarray,
         learning_rate: float,
         weights: Weights,
     ) -> None:
-        """All that an epoch gives: its row of the history (`runs.records.Epoch`), its weights.
+        """All that an epoch gives: its row of the history, and the weights after.
 
         `updates` are its losses and right answers, `sizes` (batches,) the examples in each batch,
         `learning_rate` that of the last.
         """
-        epoch = entry["epoch"] - 1  # Keras counts from 0
+        epoch = entry.epoch - 1  # Keras counts from 0
         before = epoch * len(sizes)
         self._write_updates(before, updates, sizes)
         running = {
-            "epoch_loss": entry["running_loss"],
-            "epoch_accuracy": entry["running_accuracy"],
+            "epoch_loss": entry.running_loss,
+            "epoch_accuracy": entry.running_accuracy,
             "epoch_learning_rate": learning_rate,
         }
         histograms = (histogram_pb(f"{name}/histogram", w) for name, w in weights.items())
         self.train.write(epoch, [*_scalars(running), *histograms])
-        loss, accuracy = entry["test_loss"], entry["test_accuracy"]
+        loss, accuracy = entry.test_loss, entry.test_accuracy
         self.validation.write(epoch, _scalars({"epoch_loss": loss, "epoch_accuracy": accuracy}))
         against_updates = {
             "evaluation_loss_vs_iterations": loss,
@@ -139,8 +140,8 @@ def write_image(folder: Path, tag: str, png: bytes, step: int) -> None:
         file.write(step, [Summary(value=[value])])
 
 
-def _scalars(values: dict[str, float]) -> Iterator[Summary]:
-    return (scalar_pb(tag, value) for tag, value in values.items())
+def _scalars(values: Mapping[str, float | None]) -> Iterator[Summary]:
+    return (scalar_pb(tag, value) for tag, value in values.items() if value is not None)
 
 
 def _graph(operations: Sequence[Operation]) -> GraphDef:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ...runs.records import BackendResult, runs_of, trainings
+from ...runs.records import BackendResult, trainings
 from .style import AMBER, BLUE, GREEN, INK, QUIET, VERMILION, WIDTH, headline, styled
 
 START_UP = {"import_seconds": AMBER, "compile_seconds": VERMILION}
@@ -54,13 +54,11 @@ def _bar(
     axes: Axes, place: int, result: BackendResult, stacked: Mapping[str, str], factor: float
 ) -> None:
     """One training's bar in one panel, its dots, and the median in figures."""
-    left, sums = 0.0, np.zeros(len(runs_of(result)))
+    left, sums = 0.0, np.zeros(len(result.runs))
     for key, colour in stacked.items():
-        values = np.array([factor * _figure(run, key) for run in runs_of(result)])
+        values = np.array([factor * _figure(run, key) for run in result.runs])
         median = statistics.median(values)
-        look = (
-            {"edgecolor": colour} | HATCHED if "tutorial" in result else {"color": colour} | PLAIN
-        )
+        look = {"edgecolor": colour} | HATCHED if result.tutorial else {"color": colour} | PLAIN
         axes.barh(place, median, left=left, height=0.56, **look)
         left, sums = left + median, sums + values
     left = statistics.median(sums)
@@ -73,16 +71,16 @@ def _bar(
 
 def _name_the_rows(axes: Axes, rows: Mapping[str, BackendResult]) -> None:
     """Backends by name; one that trains as tutorials do adds what it trains with."""
-    names = [f"with {r['tutorial']}" if "tutorial" in r else name for name, r in rows.items()]
+    names = [f"with {r.tutorial}" if r.tutorial else name for name, r in rows.items()]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.45, -0.55)
     for words, result in zip(axes.get_yticklabels(), rows.values(), strict=True):
-        if "tutorial" in result:
+        if result.tutorial:
             words.set_color(QUIET)
 
 
 def _figure(run: BackendResult, key: str) -> float:
     """One of a run's figures; "more_rss_bytes" is the memory that the import did not yet need."""
     if key == "more_rss_bytes":
-        return run["peak_rss_bytes"] - run["import_rss_bytes"]
-    return run[key]  # type: ignore[literal-required]
+        return run.peak_rss_bytes - run.import_rss_bytes
+    return getattr(run, key)

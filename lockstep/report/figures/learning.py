@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ...runs.records import BackendResult, runs_of
+from ...runs.records import BackendResult, Epoch
 from ...statistics import interval
 from .style import (
     BLUE,
@@ -26,8 +26,8 @@ from .style import (
     styled,
 )
 
-Histories = Mapping[str, Sequence[Mapping[str, Any]]]
-"""One history for each backend, rows as `runs.records.Epoch`."""
+Histories = Mapping[str, Sequence[Epoch]]
+"""One history for each backend."""
 
 PARTS = {"train": "training", "test": "test"}
 SMALLEST_GAP = 1e-8
@@ -49,7 +49,9 @@ def accuracy_against_epoch(histories: Histories, title: str) -> Figure:
 def values(histories: Histories, key: str, factor: float = 1) -> np.ndarray:
     """(backends, epochs): one figure of every history, as far as the shortest goes."""
     epochs = min(len(history) for history in histories.values())
-    return factor * np.array([[row[key] for row in h[:epochs]] for h in histories.values()])
+    return factor * np.array(
+        [[getattr(row, key) for row in h[:epochs]] for h in histories.values()]
+    )
 
 
 def gap(histories: Histories, key: str, factor: float = 1) -> np.ndarray:
@@ -68,8 +70,8 @@ def _against_epoch(
     curves, *beneath = np.atleast_1d(rows)
     for place, (name, history) in enumerate(histories.items()):
         for part in PARTS:
-            epochs = [row["epoch"] for row in history]
-            points = [factor * row[f"{part}_{measure}"] for row in history]
+            epochs = [row.epoch for row in history]
+            points = [factor * getattr(row, f"{part}_{measure}") for row in history]
             marks = {"marker": "o", "markersize": 3.5} if part == "test" or alone else {}
             if alone and part == "train":
                 marks |= {"markerfacecolor": PAPER, "markersize": 6}
@@ -106,7 +108,7 @@ def _named(axes: Axes) -> tuple[list[Any], list[str]]:
 
 def _bundled(histories: Histories, measure: str) -> bool:
     """Whether the curves end in two bundles, training and test, that can be named as such."""
-    ends = [[h[-1][f"{part}_{measure}"] for h in histories.values()] for part in PARTS]
+    ends = [[getattr(h[-1], f"{part}_{measure}") for h in histories.values()] for part in PARTS]
     wide = max(np.ptp(bundle) for bundle in ends)
     same_length = len({len(history) for history in histories.values()}) == 1
     return same_length and wide <= max(0.02, abs(np.mean(ends[0]) - np.mean(ends[1])))
@@ -114,15 +116,16 @@ def _bundled(histories: Histories, measure: str) -> bool:
 
 def _name_the_bundles(axes: Axes, histories: Histories, measure: str, factor: float) -> None:
     """Write "training" and "test" beside the ends of the curves, apart from one another."""
+    rows = histories.values()
     ends = {
-        part: float(np.mean([factor * h[-1][f"{part}_{measure}"] for h in histories.values()]))
+        part: factor * float(np.mean([getattr(h[-1], f"{part}_{measure}") for h in rows]))
         for part in PARTS
     }
     low, high = axes.get_ylim()
     apart = abs(ends["train"] - ends["test"])
     push = max(0.0, 0.07 * (high - low) - apart) / 2
     upper = max(ends, key=lambda part: ends[part])
-    last = max(row["epoch"] for history in histories.values() for row in history)
+    last = max(row.epoch for history in rows for row in history)
     for part, end in ends.items():
         y = end + (push if part == upper else -push)
         axes.annotate(PARTS[part], (last, y), xytext=(7, 0), textcoords="offset points",
@@ -154,7 +157,7 @@ def accuracy_by_seed(backends: Mapping[str, BackendResult], title: str) -> Figur
     figure = Figure(figsize=(WIDTH, 1.2 + 0.42 * len(backends)), layout="constrained")
     axes = figure.subplots()
     for place, result in enumerate(backends.values()):
-        runs = [100 * run["test_accuracy"] for run in runs_of(result)]
+        runs = [100 * run.test_accuracy for run in result.runs]
         if len(runs) > 1:
             middle, half = float(np.mean(runs)), interval(runs)
             axes.plot([middle - half, middle + half], [place, place], color=BLUE, linewidth=8,

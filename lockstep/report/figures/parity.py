@@ -71,8 +71,8 @@ def _mark_undecided(axes: Axes, comparison: Comparison) -> None:
 def _mark_first(axes: Axes, comparison: Comparison) -> None:
     """A ring around the first number out of tolerance."""
     if comparison.first:
-        step, tensor, _ = comparison.first
-        row = comparison.tensors.index(tensor)
+        step = comparison.first.step
+        row = comparison.tensors.index(comparison.first.tensor)
         axes.plot(step, row, "o", markersize=11, markerfacecolor="none", markeredgewidth=2.5,
                   markeredgecolor=VERMILION, clip_on=False)  # fmt: skip
         axes.annotate(f"first: step {step}", (step, row), xytext=(9, 9), color=INK, fontsize=8,

@@ -16,9 +16,9 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from ...recipe import from_dict
 from ...runs.files import write_whole
-from ...runs.records import runs_of, trainings
+from ...runs.records import Results, trainings
+from ...runs.typed import plain
 from .. import figures, sentences
 from ..contents import Exhibit, exhibits, galleries
 from ..listings import approach
@@ -63,11 +63,11 @@ def tables(evidence: Run, drawn: list[Exhibit]) -> list[Table]:
 
 def _approaches(evidence: Run) -> list:
     """Every backend's code once; and the way of its tutorials, if that was trained in any run."""
-    recipe = from_dict(evidence.results["recipe"])
     found: dict[str, bool] = {}
-    for label, result in evidence.results["backends"].items():
+    for label, result in evidence.results.backends.items():
         name = evidence.backend_of(label)
-        found[name] = found.get(name, False) or "as_tutorial" in result
+        found[name] = found.get(name, False) or result.as_tutorial is not None
+    recipe = evidence.results.recipe
     return [approach(name, recipe, as_tutorial) for name, as_tutorial in found.items()]
 
 
@@ -82,14 +82,12 @@ def page(evidence: Run, drawn: list[Exhibit], found: list[Table]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    classes = run["dataset"]["classes"]
-    matrices = {n: np.array(r["confusion_matrix"]) for n, r in run["backends"].items()}
+    matrices = {n: np.array(r.confusion_matrix) for n, r in run.backends.items()}
     first = next(iter(matrices.values()))
     by_name = {exhibit.name: exhibit for exhibit in drawn}
     return environment.get_template("template.html").render(
         evidence=evidence,
         run=run,
-        recipe=from_dict(run["recipe"]),
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=_hash(script),
@@ -100,13 +98,13 @@ def page(evidence: Run, drawn: list[Exhibit], found: list[Table]) -> str:
         csv_link=_csv_link,
         summary=sentences,
         largest=sentences.largest_difference(evidence.proofs),
-        others=any(evidence.backend_of(label) != "numpy" for label in run["backends"]),
+        others=any(evidence.backend_of(label) != "numpy" for label in run.backends),
         noise=sentences.noise_sentence(run),
         trainings=trainings,
         matrices=matrices,
         differences={n: m - first for n, m in list(matrices.items())[1:]},
         all_alike=all((m == first).all() for m in matrices.values()),
-        classes=classes,
+        classes=run.dataset.classes,
         sprite=_sprite(evidence.predictions.images),
         columns=COLUMNS,
         place={int(index): i for i, index in enumerate(evidence.predictions.shown)},
@@ -153,7 +151,7 @@ def _digits(evidence: Run) -> dict:
     answers = [seen.classes(name)[seen.shown] for name in names]
     return {
         "backends": names,
-        "classes": evidence.results["dataset"]["classes"],
+        "classes": evidence.results.dataset.classes,
         "digits": [
             {
                 "index": int(index),
@@ -178,18 +176,15 @@ def _csv_link(table: Table) -> str:
 
 def _provenance(evidence: Run) -> str:
     """Everything that decides the numbers, run by run, as readable JSON."""
-    keys = ("version", "device", "dialect", "initial_weights_sha256", "batch_order_sha256")
-    runs = [
-        {key: run[key] for key in ("name", "created", "command", "dataset", "recipe")}
-        | {"environment": run["environment"]}
-        | {
-            "backends": {
-                name: {key: result.get(key) for key in keys}
-                | ({"notes": result["notes"]} if "notes" in result else {})
-                | {"seeds": [seed["seed"] for seed in runs_of(result)]}
-                for name, result in trainings(run["backends"]).items()
-            }
-        }
-        for run in evidence.runs
-    ]
+    runs = [_origin(run) for run in evidence.runs]
     return json.dumps(runs[0] if len(runs) == 1 else runs, indent=2, ensure_ascii=False)
+
+
+def _origin(run: Results) -> dict:
+    keys = ("version", "device", "dialect", "initial_weights_sha256", "batch_order_sha256", "notes")
+    values, backends = plain(run), {}
+    for name, result in trainings(run.backends).items():
+        told = {key: value for key in keys if (value := getattr(result, key)) is not None}
+        backends[name] = told | {"seeds": [seed.seed for seed in result.runs]}
+    parts = ("name", "created", "command", "dataset", "recipe", "environment")
+    return {key: values[key] for key in parts} | {"backends": backends}
