@@ -118,7 +118,7 @@ def test_proofs_come_back_with_what_follows_from_them(folder):
     assert np.isnan(free.differences[2, 0]) and np.isnan(free.differences).sum() == 1
     assert free.first == comparison.First(3, "logits", None) and not free.same
     assert [proof.same for proof in found.proofs] == [True, False]
-    assert "(free) first differs at step 3 in logits, by no number" in found.proofs[1].verdict
+    assert "(free) first differs at step 3 in logits, by NaN" in found.proofs[1].verdict
 
 
 def test_a_bound_that_is_none_is_null_and_judges_nothing():

@@ -60,7 +60,7 @@ class First(Record, frozen=True, omit_defaults=False):
     @property
     def size(self) -> str:
         """`1.0e-03`."""
-        return "no number" if self.difference is None else f"{self.difference:.1e}"
+        return "NaN" if self.difference is None else f"{self.difference:.1e}"
 
 
 class Comparison(Record, frozen=True, omit_defaults=False, eq=False):
