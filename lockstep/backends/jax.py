@@ -21,7 +21,7 @@ from jax.extend.core import Literal
 from ..data.datasets import scale
 from ..data.order import padded_runs
 from ..errors import LockstepError
-from ..layouts import Weights
+from ..layouts import Weights, dense_names
 from ..recipe import Recipe
 from .cache import Kept
 from .contract import Backend, Operation, Running, Step
@@ -45,7 +45,8 @@ def predict(recipe: Recipe, weights: dict, images: jax.Array) -> jax.Array:
     for layer in range(len(recipe.hidden) + 1):
         if layer > 0:
             x = ACTIVATIONS[recipe.activation](x)
-        x = x @ weights[f"dense{layer}.weight"] + weights[f"dense{layer}.bias"]  # (N, out)
+        matrix, bias = dense_names(layer)
+        x = x @ weights[matrix] + weights[bias]  # (N, out)
     return x
 
 
@@ -54,8 +55,8 @@ def loss_and_logits(weights: dict, recipe: Recipe, images: jax.Array, labels: ja
     logits = predict(recipe, weights, images)
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
     if recipe.l2:
-        squares = sum(jnp.sum(jnp.square(w)) for w in weights.values() if w.ndim == 2)
-        loss += recipe.l2 / 2 * squares
+        decaying = (weights[name] for name, layout in recipe.layouts.items() if layout.decays)
+        loss += recipe.l2 / 2 * sum(jnp.sum(jnp.square(w)) for w in decaying)
     return loss, logits
 
 
@@ -75,8 +76,8 @@ def optimizer(recipe: Recipe, learning_rate) -> optax.GradientTransformation:
             return optax.rmsprop(learning_rate, recipe.rho, recipe.epsilon, eps_in_sqrt=False)
         case "adam":
             return optax.adam(learning_rate, **adam)
-    matrices = {name: len(shape) == 2 for name, shape in recipe.shapes.items()}
-    return optax.adamw(learning_rate, **adam, weight_decay=recipe.weight_decay, mask=matrices)
+    decays = {name: layout.decays for name, layout in recipe.layouts.items()}
+    return optax.adamw(learning_rate, **adam, weight_decay=recipe.weight_decay, mask=decays)
 
 
 @partial(jax.jit, static_argnames="recipe")

@@ -155,6 +155,8 @@ class Network(Backend):
         )  # its own default would round on a GPU
         tf.config.experimental.enable_tensor_float_32_execution(tf32)
         self.variables = dict(zip(recipe.shapes, self.model.trainable_variables, strict=True))
+        layouts = recipe.layouts
+        self.decaying = [v for name, v in self.variables.items() if layouts[name].decays]
         with self._placed():
             self.optimizer = self._new_optimizer()
             self.optimizer.build(self.model.trainable_variables)
@@ -182,7 +184,8 @@ class Network(Backend):
             case "adam":
                 return keras.optimizers.Adam(lr, **adam)
         optimizer = keras.optimizers.AdamW(lr, weight_decay=recipe.weight_decay, **adam)
-        optimizer.exclude_from_weight_decay(var_names=["bias"])
+        others = [v for name, v in self.variables.items() if not recipe.layouts[name].decays]
+        optimizer.exclude_from_weight_decay(others)
         return optimizer
 
     def _read_weights(self) -> Weights:
@@ -220,8 +223,7 @@ class Network(Backend):
             logits = self.model(images, training=True)
             loss = self.loss(labels, self.head(logits))
             if self.recipe.l2:
-                squares = [tf.reduce_sum(v**2) for v in self.model.trainable_variables[::2]]
-                loss += self.recipe.l2 / 2 * tf.add_n(squares)
+                loss += self.recipe.l2 / 2 * tf.add_n([tf.reduce_sum(v**2) for v in self.decaying])
         gradients = tape.gradient(loss, self.model.trainable_variables)
         self.optimizer.learning_rate.assign(learning_rate)
         self.optimizer.apply(gradients, self.model.trainable_variables)
@@ -312,7 +314,7 @@ class TutorialNetwork(Network):
 
     def build(self) -> None:
         super().build()
-        for kernel in self.model.trainable_variables[::2] if self.recipe.l2 else ():
+        for kernel in self.decaying if self.recipe.l2 else ():
             kernel.regularizer = self._penalty  # as Dense(kernel_regularizer=…) sets it
         self.model.compile(self.optimizer, self.loss, metrics=["accuracy"])
 

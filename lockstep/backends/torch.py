@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import pairwise
 
@@ -69,7 +69,9 @@ def why_not_compiled(device: str) -> str:
     return ""
 
 
-def move(recipe: Recipe, weight, gradient, memory: Sequence, numbers: torch.Tensor) -> None:
+def move(
+    recipe: Recipe, decays: bool, weight, gradient, memory: Sequence, numbers: torch.Tensor
+) -> None:
     """Change one weight and what the optimizer remembers of it, in place, as `torch.optim` does.
 
     What compiles of `torch.optim` takes two powers for every sixteen weights, and an update half as
@@ -90,15 +92,29 @@ def move(recipe: Recipe, weight, gradient, memory: Sequence, numbers: torch.Tens
             weight.sub_(rate * gradient / (v.sqrt() + recipe.epsilon))
         case _:
             m, v = memory
-            if recipe.optimizer == "adamw" and weight.ndim == 2:
+            if recipe.optimizer == "adamw" and decays:
                 weight.mul_(kept)
             m.lerp_(gradient, 1 - recipe.beta1)
             v.mul_(recipe.beta2).addcmul_(gradient, gradient, value=1 - recipe.beta2)
             weight.sub_(rate * m / (v.sqrt() * root + recipe.epsilon))
 
 
+def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    """A copy."""
+    return np.array(tensor.detach().cpu().numpy())
+
+
+def named(recipe: Recipe, tensors: Iterable[torch.Tensor]) -> Weights:
+    """A copy of each weight's tensor, named and laid out as the contract has it."""
+    pairs = zip(recipe.layouts.items(), tensors, strict=True)
+    return {
+        name: np.array(layout.from_torch(tensor.detach().cpu().numpy()), order="C")
+        for (name, layout), tensor in pairs
+    }
+
+
 class Network(Backend):
-    """PyTorch. Its Linear keeps the weight as (out, in): transposed on the way in and out."""
+    """PyTorch, which stores some weights otherwise than we do: `layouts.Layout` says how."""
 
     dialect = "torch"
     fused: bool | None = True
@@ -118,12 +134,9 @@ class Network(Backend):
         """What `nn.Linear` draws after `torch.manual_seed(seed)`."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            layers = [nn.Linear(i, o) for i, o in pairwise(recipe.sizes)]
-        drawn = (array for layer in layers for array in (layer.weight.T, layer.bias))
-        return {
-            name: np.array(array.detach().numpy(), recipe.dtype, order="C")
-            for name, array in zip(recipe.shapes, drawn, strict=True)
-        }
+            model = nn.Sequential(*(nn.Linear(i, o) for i, o in pairwise(recipe.sizes)))
+        drawn = named(recipe, model.parameters())
+        return {name: array.astype(recipe.dtype) for name, array in drawn.items()}
 
     @classmethod
     def own_batches(cls, count: int, batch_size: int, epochs: int, seed: int) -> list[np.ndarray]:
@@ -151,6 +164,7 @@ class Network(Backend):
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
         self.names = [name for name, _ in self.model.named_parameters()]
         self.parameters = dict(zip(recipe.shapes, self.model.parameters(), strict=True))
+        self.decays = [layout.decays for layout in recipe.layouts.values()]
         self._reset_optimizer()
         self.resident = Kept(self._on_device)
         self._compiled: Callable | None = None
@@ -170,9 +184,10 @@ class Network(Backend):
             case "adam":
                 self.optimizer = torch.optim.Adam(parameters, lr, betas, epsilon, fused=self.fused)
             case "adamw":  # unless told otherwise PyTorch decays the biases too
+                pairs = list(zip(parameters, self.decays, strict=True))
                 groups = [
-                    {"params": parameters[0::2], "weight_decay": recipe.weight_decay},
-                    {"params": parameters[1::2], "weight_decay": 0.0},
+                    {"params": [p for p, decays in pairs if decays == group], "weight_decay": decay}
+                    for group, decay in ((True, recipe.weight_decay), (False, 0.0))
                 ]
                 self.optimizer = torch.optim.AdamW(groups, lr, betas, epsilon, fused=self.fused)
 
@@ -198,17 +213,14 @@ class Network(Backend):
         """What `datasets.scale` makes of pixels, in the same one multiplication."""
         return images.to(self.dtype) * self.factor if images.dtype == torch.uint8 else images
 
-    def _numpy(self, tensor: torch.Tensor, transpose: bool = False) -> np.ndarray:
-        array = tensor.detach().cpu().numpy()
-        return np.array(array.T if transpose else array, order="C")  # a copy
-
     def _read_weights(self) -> Weights:
-        return {n: self._numpy(p, transpose=p.ndim == 2) for n, p in self.parameters.items()}
+        return named(self.recipe, self.parameters.values())
 
     def _write_weights(self, weights: Weights) -> None:
+        layouts = self.recipe.layouts
         with torch.no_grad():
             for name, parameter in self.parameters.items():
-                parameter.copy_(self._tensor(weights[name].T))
+                parameter.copy_(self._tensor(layouts[name].to_torch(weights[name])))
 
     def _slot(self, slot: str) -> str:
         return "square_avg" if self.recipe.optimizer == "rmsprop" else SLOTS[slot]
@@ -217,19 +229,21 @@ class Network(Backend):
         return self.updates
 
     def _read_memory(self, slot: str) -> Weights:
-        memory = {n: self.optimizer.state[p][self._slot(slot)] for n, p in self.parameters.items()}
-        return {n: self._numpy(tensor, transpose=tensor.ndim == 2) for n, tensor in memory.items()}
+        states = (self.optimizer.state[parameter] for parameter in self.parameters.values())
+        return named(self.recipe, (state[self._slot(slot)] for state in states))
 
     def _write_memory(self, updates: int, memory: dict[str, Weights]) -> None:
         self._reset_optimizer()
         self.updates = updates
+        layouts = self.recipe.layouts
         for name, parameter in self.parameters.items():
             own = self.optimizer.state[parameter]
             own["step"] = torch.tensor(float(updates), device=self.device)
             for slot in optimizer_slots(self.recipe):
                 own[self._slot(slot)] = torch.zeros_like(parameter)
                 if updates:
-                    own[self._slot(slot)].copy_(self._tensor(memory[slot][name].T))
+                    array = layouts[name].to_torch(memory[slot][name])
+                    own[self._slot(slot)].copy_(self._tensor(array))
         self._own = (
             [p.detach() for p in self.parameters.values()],
             [
@@ -246,7 +260,8 @@ class Network(Backend):
         """
         loss = self.loss(logits, labels)
         if self.recipe.l2:
-            squares = sum(weight.square().sum() for weight in weights if weight.ndim == 2)
+            pairs = zip(weights, self.decays, strict=True)
+            squares = sum(weight.square().sum() for weight, decays in pairs if decays)
             loss = loss + self.recipe.l2 / 2 * squares
         return loss
 
@@ -267,17 +282,15 @@ class Network(Backend):
 
     def forward(self, images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return self._numpy(self.model(self._tensor(self.scaled(images))))
+            return to_numpy(self.model(self._tensor(self.scaled(images))))
 
     def step(
         self, images: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
     ) -> Step:
         rate = float(self.rates(1, learning_rate)[0])
         logits, loss = self._update(self._tensor(self.scaled(images)), self._tensor(labels), rate)
-        gradients = {
-            name: self._numpy(p.grad, transpose=p.ndim == 2) for name, p in self.parameters.items()
-        }
-        return Step(self._numpy(logits), loss.item(), gradients, self.weights)
+        gradients = named(self.recipe, (p.grad for p in self.parameters.values()))
+        return Step(to_numpy(logits), loss.item(), gradients, self.weights)
 
     def train_epoch(
         self,
@@ -313,7 +326,7 @@ class Network(Backend):
             correct.append(found[1])
             done += len(part)
         self._let_count()
-        return Running(self._numpy(torch.cat(losses)), self._numpy(torch.cat(correct)))
+        return Running(to_numpy(torch.cat(losses)), to_numpy(torch.cat(correct)))
 
     def warm_up(
         self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
@@ -352,8 +365,9 @@ class Network(Backend):
             pixels, answers = self._scale(images[batch]), labels[batch]
             slope = grad_and_value(objective, has_aux=True)
             gradients, (loss, logits) = slope(weights, pixels, answers)
-            for weight, gradient, slots in zip(weights, gradients, memory, strict=True):
-                move(self.recipe, weight, gradient, slots, row)
+            parts = zip(self.decays, weights, gradients, memory, strict=True)
+            for decays, weight, gradient, slots in parts:
+                move(self.recipe, decays, weight, gradient, slots, row)
             losses.append(loss)
             correct.append((logits.argmax(1) == answers).sum())
         return torch.stack(losses), torch.stack(correct)
@@ -426,7 +440,7 @@ class TutorialNetwork(Network):
             logits, loss = self._update(part, answers, rate)
             losses.append(loss)
             correct.append((logits.argmax(1) == answers).sum())
-        return Running(self._numpy(torch.stack(losses)), self._numpy(torch.stack(correct)))
+        return Running(to_numpy(torch.stack(losses)), to_numpy(torch.stack(correct)))
 
     def _dataset(self, images: np.ndarray, labels: np.ndarray) -> TensorDataset:
         """In main memory whatever the device; made once however often the same arrays come."""

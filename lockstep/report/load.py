@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import LockstepError, reason
+from ..layouts import dense_names
 from ..proof.comparison import Proof, proof_from_dict
 from ..runs import predictions, records
 from ..runs.predictions import Predictions
@@ -57,7 +58,8 @@ def _load(path: Path) -> Run:
 
 def _first_layer(folder: Path, backend: str) -> np.ndarray:
     weights, _ = load_weights(folder / "weights" / f"{backend}.safetensors")
-    return weights["dense0.weight"]
+    matrix, _ = dense_names(0)
+    return weights[matrix]
 
 
 def _proofs(file: Path) -> tuple[list[Proof], str | None]:
