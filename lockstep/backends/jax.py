@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-import numpy as np
-
-# Read when JAX first uses a GPU: take memory as it is needed, not three quarters of it at once.
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 from jax.extend.core import Literal
@@ -156,7 +151,7 @@ class Network(Backend):
         self.resident = Kept(self._on_device)
 
     @contextmanager
-    def _placed(self) -> Iterator[None]:
+    def _as_needed(self) -> Iterator[None]:
         """JAX as this network needs it; afterwards as it was, for whoever else uses it.
 
         Without x64, JAX makes float32 of every float64, silently. It is on for float32 networks
@@ -178,7 +173,7 @@ class Network(Backend):
         return {name: np.array(named[name]) for name in self.recipe.shapes}
 
     def _arrays(self, named: Weights) -> dict[str, jax.Array]:
-        with self._placed():
+        with self._as_needed():
             return {name: jnp.array(array, self.recipe.dtype) for name, array in named.items()}
 
     def _count_updates(self) -> int:
@@ -189,7 +184,7 @@ class Network(Backend):
 
     def _write_memory(self, updates: int, memory: dict[str, Weights]) -> None:
         self.updates = updates
-        with self._placed():
+        with self._as_needed():
             self.memory = optimizer(self.recipe, 0.0).init(self.parameters)
             own = {SLOTS[slot]: self._arrays(weights) for slot, weights in memory.items()}
             if "m" in memory:  # Adam alone counts its updates
@@ -197,7 +192,7 @@ class Network(Backend):
             self.memory = optax.tree.set(self.memory, **own)
 
     def forward(self, images: np.ndarray) -> np.ndarray:
-        with self._placed():
+        with self._as_needed():
             images = jnp.asarray(self.scaled(images), self.recipe.dtype)
             return np.array(predict(self.recipe, self.parameters, images))
 
@@ -205,7 +200,7 @@ class Network(Backend):
         self, images: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
     ) -> Step:
         dtype, rate = self.recipe.dtype, self.rates(1, learning_rate)[0]
-        with self._placed():
+        with self._as_needed():
             batch = jnp.asarray(self.scaled(images), dtype), jnp.asarray(labels, jnp.int32)
             self.parameters, self.memory, logits, loss, gradients = update(
                 self.recipe, self.parameters, self.memory, *batch, jnp.asarray(rate, dtype)
@@ -223,7 +218,7 @@ class Network(Backend):
         """One compiled scan for a hundred updates, the images already in place."""
         rates = self.rates(len(batches), learning_rates)
         runs = []
-        with self._placed():
+        with self._as_needed():
             data = self.resident.of(images, labels)
             for order, padded, count in padded_runs(batches, rates, CHUNK):
                 plan = order, padded.astype(self.recipe.dtype), np.arange(CHUNK) < count
@@ -241,7 +236,7 @@ class Network(Backend):
 
     def graph(self, images: np.ndarray) -> list[Operation]:
         """The jaxpr of `predict`, whose inputs are the weights, sorted by name, and the images."""
-        with self._placed():
+        with self._as_needed():
             batch = jnp.asarray(self.scaled(images), self.recipe.dtype)
             jaxpr = predict.trace(self.recipe, self.parameters, batch).jaxpr.jaxpr
         names = dict(zip(jaxpr.invars, [*sorted(self.parameters), "images"], strict=True))

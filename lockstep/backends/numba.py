@@ -29,7 +29,7 @@ TOGETHER = 128
 class Network(Backend):
     """Numba, forward and backward written out. It speaks the recipe's dialect."""
 
-    cores: int = numba.get_num_threads()
+    cores: int = numba.config.NUMBA_NUM_THREADS  # `get_num_threads()` starts Numba's own pool
     """How many threads to use at most; NUMBA_NUM_THREADS sets it."""
 
     @classmethod

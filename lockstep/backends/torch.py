@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
+from types import FunctionType
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +16,7 @@ from torch import fx, nn
 from torch.func import functional_call, grad_and_value
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
+from torch.nn.utils import skip_init
 from torch.utils.data import DataLoader, TensorDataset
 
 from ..layouts import Weights
@@ -59,7 +63,7 @@ def why_not_compiled(device: str) -> str:
     if device == "mps":
         return "its compiler for Metal is experimental"
     try:
-        torch.compile(torch.add)(torch.ones(2, device=device), 1)
+        torch.compile(lambda x: x + 1)(torch.ones(2, device=device))
     except (
         RuntimeError,
         OSError,
@@ -67,6 +71,39 @@ def why_not_compiled(device: str) -> str:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return f"torch.compile fails here: {lines[0] if lines else type(error).__name__}"
     return ""
+
+
+def with_its_own_code(function: Any) -> FunctionType:
+    """The same function, for which PyTorch keeps compiled variants of its own.
+
+    It keeps eight at most (`recompile_limit`) of the same code, whatever closure or method has it:
+    those of all networks together would be more.
+    """
+    code, defaults = function.__code__.replace(), function.__defaults__
+    return FunctionType(code, function.__globals__, None, defaults, function.__closure__)
+
+
+@contextmanager
+def float32_products(precision: str) -> Iterator[None]:
+    """Matrix products in this precision, "highest" or "high" (TF32); afterwards as they were.
+
+    PyTorch has two ways to say it (`fp32_precision` since 2.9). Setting the old one sets both;
+    asking for it is an error if somebody has set the new one to something else.
+    """
+    backends: list[Any] = [torch.backends.cuda, torch.backends.mkldnn]
+    places = [b.matmul for b in backends if hasattr(getattr(b, "matmul", None), "fp32_precision")]
+    new = [place.fp32_precision for place in places]
+    try:
+        old = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        old = "highest"  # its default
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(old)
+        for place, before in zip(places, new, strict=True):
+            place.fp32_precision = before
 
 
 def move(
@@ -132,9 +169,10 @@ class Network(Backend):
     @classmethod
     def own_weights(cls, recipe: Recipe, seed: int) -> Weights:
         """What `nn.Linear` draws after `torch.manual_seed(seed)`."""
+        usual = {"device": "cpu", "dtype": torch.float32}
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = nn.Sequential(*(nn.Linear(i, o) for i, o in pairwise(recipe.sizes)))
+            torch.default_generator.manual_seed(seed)  # `torch.manual_seed` seeds every device
+            model = nn.Sequential(*(nn.Linear(i, o, **usual) for i, o in pairwise(recipe.sizes)))
         drawn = named(recipe, model.parameters())
         return {name: array.astype(recipe.dtype) for name, array in drawn.items()}
 
@@ -153,15 +191,16 @@ class Network(Backend):
         recipe = self.recipe
         self.dtype = getattr(torch, recipe.dtype)
         self.factor = float(self.scaled(np.ones((), np.uint8)))
+        place = {"device": self.device, "dtype": self.dtype}
         layers: list[nn.Module] = []
-        for n_in, n_out in pairwise(recipe.sizes):
-            layers += [nn.Linear(n_in, n_out), ACTIVATIONS[recipe.activation]()]
-        self.model = nn.Sequential(*layers[:-1]).to(self.device, self.dtype)  # logits come out
+        for sizes in pairwise(recipe.sizes):
+            linear = skip_init(nn.Linear, *sizes, **place)  # draws nothing: the weights come in
+            layers += [linear, ACTIVATIONS[recipe.activation]()]
+        self.model = nn.Sequential(*layers[:-1])  # logits come out
         self.loss = nn.CrossEntropyLoss()
         if self.formulas:
             self.loss = LOSSES[self.formulas.loss]
-        tf32 = self.formulas.tf32 if self.formulas else False
-        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        self.precision = "high" if self.formulas and self.formulas.tf32 else "highest"
         self.names = [name for name, _ in self.model.named_parameters()]
         self.parameters = dict(zip(recipe.shapes, self.model.parameters(), strict=True))
         self.decays = [layout.decays for layout in recipe.layouts.values()]
@@ -267,21 +306,22 @@ class Network(Backend):
 
     def _update(self, images: torch.Tensor, labels: torch.Tensor, learning_rate: float) -> tuple:
         """Forward, loss, backward, step: the tutorial's four lines."""
-        logits = self.model(images)
-        loss = self._objective(logits, labels, self.parameters.values())
         numbers = {"lr": learning_rate}
         if self.formulas:
             numbers = self._imitate(self.formulas, learning_rate)
         for group in self.optimizer.param_groups:
             group |= numbers
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        with float32_products(self.precision):
+            logits = self.model(images)
+            loss = self._objective(logits, labels, self.parameters.values())
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
         self.updates += 1
         return logits.detach(), loss.detach()
 
     def forward(self, images: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
+        with torch.inference_mode(), float32_products(self.precision):
             return to_numpy(self.model(self._tensor(self.scaled(images))))
 
     def step(
@@ -312,7 +352,9 @@ class Network(Backend):
         while done < len(batches):
             part = order[done : done + UNROLLED]
             if self._compiled and len(part) == UNROLLED and len(part[0]) == len(part[-1]):
-                found = self._compiled(*self._own, *data, part, numbers[done : done + UNROLLED])
+                rows = numbers[done : done + UNROLLED]
+                with float32_products(self.precision):
+                    found = self._compiled(*self._own, *data, part, rows)
                 if self.device == "cuda":  # a CUDA graph writes over its results
                     found = [column.clone() for column in found]
                 self.updates += UNROLLED
@@ -347,11 +389,10 @@ class Network(Backend):
             self.on_event({"event": "compiling", "words": self._note})
             return
         self._note = "updates compiled by torch.compile"
-        torch.compiler.reset()  # it keeps eight variants of a function, of all networks together
         mode = "reduce-overhead" if self.device == "cuda" else None  # CUDA graphs
-        self._compiled = torch.compile(self._several, fullgraph=True, dynamic=False, mode=mode)
+        several = with_its_own_code(Network._several).__get__(self)
+        self._compiled = torch.compile(several, fullgraph=True, dynamic=False, mode=mode)
 
-    @torch.no_grad()
     def _several(self, weights, memory, images, labels, order, numbers) -> tuple:
         """UNROLLED updates in place, to be compiled; the loss and the right answers of each."""
 
@@ -361,16 +402,17 @@ class Network(Backend):
             return self._objective(logits, answers, weights), logits
 
         losses, correct = [], []
-        for batch, row in zip(order, numbers, strict=True):
-            pixels, answers = self._scale(images[batch]), labels[batch]
-            slope = grad_and_value(objective, has_aux=True)
-            gradients, (loss, logits) = slope(weights, pixels, answers)
-            parts = zip(self.decays, weights, gradients, memory, strict=True)
-            for decays, weight, gradient, slots in parts:
-                move(self.recipe, decays, weight, gradient, slots, row)
-            losses.append(loss)
-            correct.append((logits.argmax(1) == answers).sum())
-        return torch.stack(losses), torch.stack(correct)
+        with torch.no_grad():  # as a decorator, it would be PyTorch's code that is compiled
+            for batch, row in zip(order, numbers, strict=True):
+                pixels, answers = self._scale(images[batch]), labels[batch]
+                slope = grad_and_value(objective, has_aux=True)
+                gradients, (loss, logits) = slope(weights, pixels, answers)
+                parts = zip(self.decays, weights, gradients, memory, strict=True)
+                for decays, weight, gradient, slots in parts:
+                    move(self.recipe, decays, weight, gradient, slots, row)
+                losses.append(loss)
+                correct.append((logits.argmax(1) == answers).sum())
+            return torch.stack(losses), torch.stack(correct)
 
     def _numbers(self, rates: np.ndarray) -> torch.Tensor:
         """What changes from update to update (count, 3): `move` says for what.
@@ -432,7 +474,8 @@ class TutorialNetwork(Network):
     ) -> Running:
         """The tutorials' loop; only that the order is ours, where they say `shuffle=True`."""
         order = [batch.tolist() for batch in batches]
-        loader = DataLoader(self._dataset(images, labels), batch_sampler=order)
+        dataset, own = self._dataset(images, labels), torch.Generator()  # it draws from one
+        loader = DataLoader(dataset, batch_sampler=order, generator=own)
         losses, correct = [], []
         rates = self.rates(len(batches), learning_rates).tolist()
         for (part, answers), rate in zip(loader, rates, strict=True):
