@@ -6,16 +6,16 @@ import dataclasses
 import math
 import tomllib
 from collections.abc import Iterable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from . import layouts
 from .by_hand import activations, initializers, optimizers
 from .by_hand.network import Network
 from .errors import LockstepError, one_of, reason
-from .layouts import Weights
+from .layouts import Layout, Weights
 from .schedules import SCHEDULES
 
 DTYPES = ("float32", "float64")
@@ -138,13 +138,14 @@ class Recipe:
         return (self.inputs, *self.hidden, self.classes)
 
     @property
+    def layouts(self) -> dict[str, Layout]:
+        """Name → layout of every weight, in the order in which the digits meet them."""
+        return layouts.dense(self.sizes)
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name → shape of every weight, in the order in which the digits meet them."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        for layer, (n_in, n_out) in enumerate(pairwise(self.sizes)):
-            shapes[f"dense{layer}.weight"] = (n_in, n_out)
-            shapes[f"dense{layer}.bias"] = (n_out,)
-        return shapes
+        """Name → shape of every weight, in the same order."""
+        return {name: layout.shape for name, layout in self.layouts.items()}
 
     @property
     def optimizer_numbers(self) -> dict[str, float]:

@@ -162,14 +162,14 @@ def test_compiled_code_never_reads_where_nothing_is(change, words, digits):
 
 
 def test_the_second_process_compiles_nothing(tmp_path):
-    """And the first says so: `tell` hears of the compilation before it starts."""
+    """And the first says so: `on_event` hears of the compilation before it starts."""
     code = """
 import numpy as np
-from lockstep import backend
+from lockstep.backends import registry
 from lockstep.recipe import Recipe
 recipe = Recipe(hidden=(), dtype="float32", inputs=4)
-network = backend.load("numba")(recipe, recipe.initial_weights())
-network.tell = lambda event: print(event["event"], event["words"])
+network = registry.load("numba")(recipe, recipe.initial_weights())
+network.on_event = lambda event: print(event["event"], event["words"])
 network.forward(np.ones((1, 4), "float32"))
 """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}

@@ -422,8 +422,9 @@ def test_the_code_shown_is_in_the_file_that_it_names(name):
     shown = listings.approach(name, Recipe())
     assert shown.hides and shown.lines > 10
     for listing in shown.listings:
-        file = listings.PACKAGE.parent / listing.file
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        files = [listings.PACKAGE.parent / file for file in listing.file.split(", ")]
+        source = "\n".join(file.read_text(encoding="utf-8") for file in files)
+        lines = [line.strip() for line in source.splitlines()]
         assert listing.names and all(line.strip() in lines for line in listing.code.splitlines())
     everything = "".join(listing.parts for listing in shown.listings)
     assert all(part in everything for part in listings.PARTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -66,12 +67,47 @@ def test_they_are_once_they_are_compiled(torch_backend, digits):
     recipe = Recipe(hidden=(32,), dtype="float64")
     network = torch_backend.Network(recipe, recipe.initial_weights(), "cpu")
     told = []
-    network.tell = told.append
+    network.on_event = told.append
     images, labels = digits.train.images[:COUNT], digits.train.labels[:COUNT]
     network.warm_up(images, labels, epoch_batches(COUNT, 32, 0, 1))
     assert [event["event"] for event in told] == ["compiling"]
     assert network.notes == "updates compiled by torch.compile" and network.state == {}
     assert max(differences(network, digits, recipe)) < TOLERANCE
+
+
+@pytest.fixture
+def compile_to_python(torch_backend, monkeypatch):
+    """`torch.compile`, which hands what it has traced back to Python, and so is quick."""
+    torch = torch_backend.torch
+    quick = functools.partial(torch.compile, backend="eager")
+    monkeypatch.setattr(torch, "compile", quick)
+    return torch
+
+
+def compile_many(torch_backend, digits, count: int) -> None:
+    """Train so many networks, each of another size; one after the other, and all stay."""
+    images, labels = digits.train.images[:COUNT], digits.train.labels[:COUNT]
+    networks = []
+    for size in range(4, 4 + count):
+        recipe = Recipe(hidden=(size,), activation="tanh", dtype="float64")
+        networks.append(torch_backend.Network(recipe, recipe.initial_weights(), "cpu"))
+        networks[-1].train_epoch(images, labels, epoch_batches(COUNT, 32, 0, 1))
+        assert networks[-1]._compiled
+
+
+def test_more_networks_are_compiled_than_pytorch_keeps_of_one_code(
+    torch_backend, compile_to_python, digits
+):
+    limit = compile_to_python._dynamo.config.cache_size_limit
+    compile_many(torch_backend, digits, limit + 2)
+
+
+def test_with_the_same_code_that_would_fail(torch_backend, compile_to_python, digits, monkeypatch):
+    monkeypatch.setattr(torch_backend, "with_its_own_code", lambda function: function)
+    limit = compile_to_python._dynamo.config.cache_size_limit
+    with pytest.raises(Exception, match="fullgraph=True"):
+        compile_many(torch_backend, digits, limit + 2)
+    compile_to_python.compiler.reset()
 
 
 def test_short_trainings_are_not_compiled(torch_backend, monkeypatch, digits):
@@ -86,15 +122,16 @@ def test_short_trainings_are_not_compiled(torch_backend, monkeypatch, digits):
 def test_without_a_compiler_it_trains_all_the_same_and_says_so(tmp_path):
     installed("torch")
     code = """
-from lockstep import backend, batches, datasets
 from lockstep.backends import torch
+from lockstep.data import datasets
+from lockstep.data.order import epoch_batches
 from lockstep.recipe import Recipe
 torch.LONG = 1
 recipe = Recipe(hidden=(16,))
 network = torch.Network(recipe, recipe.initial_weights(), "cpu")
-network.tell = lambda event: print(event["words"])
+network.on_event = lambda event: print(event["words"])
 train = datasets.load("digits").train
-order = batches.epoch_batches(len(train.labels), 32, 0, 1)
+order = epoch_batches(len(train.labels), 32, 0, 1)
 losses = network.train_epoch(*train, order).losses
 print(losses[-1] < losses[0])
 print(network.notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -112,3 +113,28 @@ def test_interrupting_leaves_no_orphan():
         run(job(epochs=100_000), lambda event: None)
     thread.join()
     assert psutil.Process().children() == []
+
+
+def test_a_process_of_its_own_gets_its_frameworks_environment():
+    """Unless the user has set it; `load_backend` in the user's own process sets nothing."""
+    code = """
+import json
+import os
+from lockstep.backends import registry
+from lockstep.processes import child
+row = registry.ROWS["numpy"]._replace(environment={"ASKED": "ours", "SET": "ours"})
+registry.ROWS["numpy"] = row
+child.serve_backend(lambda job, *rest: {name: os.environ.get(name) for name in ("ASKED", "SET")})
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "SET": "theirs"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin and process.stdout
+        process.stdin.write(json.dumps(job()) + "\n")
+        process.stdin.flush()
+        answer = json.loads(process.stdout.readline())
+    assert answer["result"] == {"ASKED": "ours", "SET": "theirs"}

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-import numpy as np
-
-# Read when JAX first uses a GPU: take memory as it is needed, not three quarters of it at once.
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 from jax.extend.core import Literal
@@ -21,7 +16,7 @@ from jax.extend.core import Literal
 from ..data.datasets import scale
 from ..data.order import padded_runs
 from ..errors import LockstepError
-from ..layouts import Weights
+from ..layouts import Weights, dense_names
 from ..recipe import Recipe
 from .cache import Kept
 from .contract import Backend, Operation, Running, Step
@@ -45,7 +40,8 @@ def predict(recipe: Recipe, weights: dict, images: jax.Array) -> jax.Array:
     for layer in range(len(recipe.hidden) + 1):
         if layer > 0:
             x = ACTIVATIONS[recipe.activation](x)
-        x = x @ weights[f"dense{layer}.weight"] + weights[f"dense{layer}.bias"]  # (N, out)
+        matrix, bias = dense_names(layer)
+        x = x @ weights[matrix] + weights[bias]  # (N, out)
     return x
 
 
@@ -54,8 +50,8 @@ def loss_and_logits(weights: dict, recipe: Recipe, images: jax.Array, labels: ja
     logits = predict(recipe, weights, images)
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
     if recipe.l2:
-        squares = sum(jnp.sum(jnp.square(w)) for w in weights.values() if w.ndim == 2)
-        loss += recipe.l2 / 2 * squares
+        decaying = (weights[name] for name, layout in recipe.layouts.items() if layout.decays)
+        loss += recipe.l2 / 2 * sum(jnp.sum(jnp.square(w)) for w in decaying)
     return loss, logits
 
 
@@ -75,8 +71,8 @@ def optimizer(recipe: Recipe, learning_rate) -> optax.GradientTransformation:
             return optax.rmsprop(learning_rate, recipe.rho, recipe.epsilon, eps_in_sqrt=False)
         case "adam":
             return optax.adam(learning_rate, **adam)
-    matrices = {name: len(shape) == 2 for name, shape in recipe.shapes.items()}
-    return optax.adamw(learning_rate, **adam, weight_decay=recipe.weight_decay, mask=matrices)
+    decays = {name: layout.decays for name, layout in recipe.layouts.items()}
+    return optax.adamw(learning_rate, **adam, weight_decay=recipe.weight_decay, mask=decays)
 
 
 @partial(jax.jit, static_argnames="recipe")
@@ -155,7 +151,7 @@ class Network(Backend):
         self.resident = Kept(self._on_device)
 
     @contextmanager
-    def _placed(self) -> Iterator[None]:
+    def _as_needed(self) -> Iterator[None]:
         """JAX as this network needs it; afterwards as it was, for whoever else uses it.
 
         Without x64, JAX makes float32 of every float64, silently. It is on for float32 networks
@@ -177,7 +173,7 @@ class Network(Backend):
         return {name: np.array(named[name]) for name in self.recipe.shapes}
 
     def _arrays(self, named: Weights) -> dict[str, jax.Array]:
-        with self._placed():
+        with self._as_needed():
             return {name: jnp.array(array, self.recipe.dtype) for name, array in named.items()}
 
     def _count_updates(self) -> int:
@@ -188,7 +184,7 @@ class Network(Backend):
 
     def _write_memory(self, updates: int, memory: dict[str, Weights]) -> None:
         self.updates = updates
-        with self._placed():
+        with self._as_needed():
             self.memory = optimizer(self.recipe, 0.0).init(self.parameters)
             own = {SLOTS[slot]: self._arrays(weights) for slot, weights in memory.items()}
             if "m" in memory:  # Adam alone counts its updates
@@ -196,7 +192,7 @@ class Network(Backend):
             self.memory = optax.tree.set(self.memory, **own)
 
     def forward(self, images: np.ndarray) -> np.ndarray:
-        with self._placed():
+        with self._as_needed():
             images = jnp.asarray(self.scaled(images), self.recipe.dtype)
             return np.array(predict(self.recipe, self.parameters, images))
 
@@ -204,7 +200,7 @@ class Network(Backend):
         self, images: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
     ) -> Step:
         dtype, rate = self.recipe.dtype, self.rates(1, learning_rate)[0]
-        with self._placed():
+        with self._as_needed():
             batch = jnp.asarray(self.scaled(images), dtype), jnp.asarray(labels, jnp.int32)
             self.parameters, self.memory, logits, loss, gradients = update(
                 self.recipe, self.parameters, self.memory, *batch, jnp.asarray(rate, dtype)
@@ -222,7 +218,7 @@ class Network(Backend):
         """One compiled scan for a hundred updates, the images already in place."""
         rates = self.rates(len(batches), learning_rates)
         runs = []
-        with self._placed():
+        with self._as_needed():
             data = self.resident.of(images, labels)
             for order, padded, count in padded_runs(batches, rates, CHUNK):
                 plan = order, padded.astype(self.recipe.dtype), np.arange(CHUNK) < count
@@ -240,7 +236,7 @@ class Network(Backend):
 
     def graph(self, images: np.ndarray) -> list[Operation]:
         """The jaxpr of `predict`, whose inputs are the weights, sorted by name, and the images."""
-        with self._placed():
+        with self._as_needed():
             batch = jnp.asarray(self.scaled(images), self.recipe.dtype)
             jaxpr = predict.trace(self.recipe, self.parameters, batch).jaxpr.jaxpr
         names = dict(zip(jaxpr.invars, [*sorted(self.parameters), "images"], strict=True))

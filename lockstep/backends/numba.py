@@ -13,7 +13,7 @@ import numpy as np
 from ..by_hand.arrays import aligned_zeros
 from ..data.datasets import scale
 from ..errors import LockstepError
-from ..layouts import Weights
+from ..layouts import Weights, dense_names
 from . import kernels
 from .cache import Kept
 from .contract import Backend, Running, Step, optimizer_by_hand, optimizer_slots
@@ -29,7 +29,7 @@ TOGETHER = 128
 class Network(Backend):
     """Numba, forward and backward written out. It speaks the recipe's dialect."""
 
-    cores: int = numba.get_num_threads()
+    cores: int = numba.config.NUMBA_NUM_THREADS  # `get_num_threads()` starts Numba's own pool
     """How many threads to use at most; NUMBA_NUM_THREADS sets it."""
 
     @classmethod
@@ -109,14 +109,15 @@ class Network(Backend):
             vector, units = getattr(part, field), part.last - part.first
             mine = [slice(*ends) for ends in zip(part.first, part.last, strict=True)]
             for layer, (W, b) in enumerate(zip(part.W_at, part.b_at, strict=True)):
+                weight, bias = dense_names(layer)
                 if layer == 0:
                     for columns, view in self._blocks(vector[W:b], part):
-                        yield "dense0.weight", (slice(None), columns), view
+                        yield weight, (slice(None), columns), view
                 else:  # transposed: (units, width)
                     matrix = vector[W:b].reshape(self.recipe.sizes[layer + 1], -1)
                     view = matrix[:, : units[layer - 1]].T
-                    yield f"dense{layer}.weight", (mine[layer - 1], slice(None)), view
-                yield f"dense{layer}.bias", (mine[layer],), vector[b : b + units[layer]]
+                    yield weight, (mine[layer - 1], slice(None)), view
+                yield bias, (mine[layer],), vector[b : b + units[layer]]
 
     def _blocks(self, W: np.ndarray, part: kernels.Part) -> Iterator[tuple[slice, np.ndarray]]:
         """For each block of columns of a part's first layer: which they are, and a view of them."""

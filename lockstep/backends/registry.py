@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import LockstepError, one_of
@@ -36,6 +37,8 @@ class Row(NamedTuple):
     """What its tutorials train with, if that is not the fast way: its second class does so."""
     companions: tuple[str, ...] = ()
     """The packages that its file imports besides."""
+    environment: Mapping[str, str] = MappingProxyType({})
+    """Environment variables for a process of its own, where the user has not set them."""
 
 
 ROWS: dict[str, Row] = {
@@ -54,6 +57,8 @@ ROWS: dict[str, Row] = {
         "compiler (`jit`). State it does not hide at all: weights and memory go in and come out, "
         "and nothing is changed in place.",
         companions=("optax",),
+        # Take a GPU's memory as it is needed, not three quarters of it at once.
+        environment={"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
     ),
     "numba": Row(
         label="Numba",
@@ -73,6 +78,7 @@ ROWS: dict[str, Row] = {
         "Keras' `fit` would hide the loop too.",
         tutorial="fit",
         companions=("keras",),
+        environment={"TF_CPP_MIN_LOG_LEVEL": "2"},  # what its C++ core logs: errors only
     ),
     "torch": Row(
         label="PyTorch",

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Sequence
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
-# Both are read when the libraries are imported: which framework computes for Keras, and how much
-# TensorFlow's C++ core writes to stderr (2: errors only).
-os.environ["KERAS_BACKEND"] = "tensorflow"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-import keras
-import tensorflow as tf
-
 from ..data.order import padded_runs
+from ..errors import LockstepError
 from ..layouts import Weights
 from ..recipe import Recipe
 from .cache import Kept
 from .contract import Backend, Formulas, Operation, Running, Step, optimizer_slots
 
-tf.get_logger().setLevel("ERROR")  # a proof builds many networks: no advice about retracing
+
+@contextmanager
+def keras_on_tensorflow() -> Iterator[None]:
+    """Keras, imported in this block, lets TensorFlow compute: it reads that from the environment.
+
+    Raises LockstepError if it has been imported before, with another backend.
+    """
+    before = os.environ.get("KERAS_BACKEND")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    try:
+        yield
+    finally:
+        del os.environ["KERAS_BACKEND"]
+        if before is not None:
+            os.environ["KERAS_BACKEND"] = before
+    if keras.config.backend() != "tensorflow":
+        raise LockstepError(
+            f"Keras computes with {keras.config.backend()} in this process, and stays with what "
+            "it was imported with; set KERAS_BACKEND=tensorflow before Keras is imported."
+        )
+
+
+with keras_on_tensorflow():
+    import keras
+    import tensorflow as tf
+    from keras.src.backend.common import global_state
+    from tensorflow.python.eager import context
 
 SLOTS = {"velocity": "momentum", "m": "momentum", "v": "velocity"}
 """The contract's names for an optimizer's memory, and those of Keras."""
@@ -37,6 +59,65 @@ HEADS = {
     "clipped": lambda logits: tf.identity(keras.activations.softmax(logits)),  # here it cannot
 }
 """What stands between the last layer and the loss, for each loss form of `Formulas`."""
+
+
+# --- The process' own settings, which a network needs otherwise -----------------------------------
+
+
+def settings() -> tuple:
+    """As they are: Keras' default dtype, twice; TF32; and what TensorFlow logs."""
+    return (
+        keras.config.floatx(),
+        global_state.get_global_attribute("dtype_policy"),  # None until somebody asks for it
+        tf.config.experimental.tensor_float_32_execution_enabled(),
+        tf.get_logger().level,
+    )
+
+
+def set_all(floatx: str, policy: keras.DTypePolicy | None, tf32: bool, log_level: int) -> None:
+    keras.config.set_floatx(floatx)
+    global_state.set_global_attribute("dtype_policy", policy)
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)
+    tf.get_logger().setLevel(log_level)
+
+
+@contextmanager
+def as_needed(dtype: str, tf32: bool = False) -> Iterator[None]:
+    """Settings for a network of this dtype; afterwards as they were, for whoever else uses them.
+
+    Keras reads floatx when it builds and when it traces: for the optimizer's learning rate, its
+    constants and the means of `fit`. TensorFlow would use TF32 on a GPU, and a proof, which
+    builds many networks, needs no advice about retracing. Initializers draw from Python's `random`.
+    """
+    before, drawn = settings(), random.getstate()
+    set_all(dtype, keras.DTypePolicy(dtype), tf32, logging.ERROR)
+    try:
+        yield
+    finally:
+        set_all(*before)
+        random.setstate(drawn)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """As after `keras.utils.set_random_seed(seed)`; afterwards all go on drawing where they were.
+
+    That is Python's `random`, from which initializers take their seeds, and TensorFlow's seed, by
+    which `fit` shuffles. The latter is set from within: `tf.random.set_seed` would start every
+    random operation of the process anew.
+    """
+    state, drawn = vars(context.context()), random.getstate()
+    before = {name: state.get(name) for name in ("_seed", "_rng")}
+    random.seed(seed)
+    state.update(_seed=seed, _rng=random.Random(seed))
+    try:
+        yield
+    finally:
+        state.update(before)
+        random.setstate(drawn)
+
+
+# --- Keras, where it is to compute or to tell as it usually does not ------------------------------
 
 
 class ImitatingAdam(keras.optimizers.Adam):
@@ -117,54 +198,51 @@ class Network(Backend):
 
     @classmethod
     def own_weights(cls, recipe: Recipe, seed: int) -> Weights:
-        """What `Dense` draws after `keras.utils.set_random_seed(seed)`, which is global."""
-        keras.utils.set_random_seed(seed)
-        layers = [keras.layers.Dense(size, dtype="float32") for size in recipe.sizes[1:]]
-        keras.Sequential([keras.Input((recipe.inputs,)), *layers])
-        drawn = (array for layer in layers for array in layer.get_weights())
+        """What `Dense` draws after `keras.utils.set_random_seed(seed)`."""
+        with as_needed("float32"), seeded(seed):
+            layers = [keras.layers.Dense(size, dtype="float32") for size in recipe.sizes[1:]]
+            drawn = keras.Sequential([keras.Input((recipe.inputs,)), *layers]).get_weights()
         return {n: a.astype(recipe.dtype) for n, a in zip(recipe.shapes, drawn, strict=True)}
 
     @classmethod
     def own_batches(cls, count: int, batch_size: int, epochs: int, seed: int) -> list[np.ndarray]:
         """The order in which `fit` goes after `set_random_seed(seed)`, written down by a model."""
-        keras.utils.set_random_seed(seed)
-        scribe = Scribe()
-        scribe.compile(run_eagerly=True)
-        scribe.fit(np.arange(count), batch_size=batch_size, epochs=epochs, verbose=0)
+        with as_needed("float32"), seeded(seed):
+            scribe = Scribe()
+            scribe.compile(run_eagerly=True)
+            scribe.fit(np.arange(count), batch_size=batch_size, epochs=epochs, verbose=0)
         return scribe.seen
 
     def build(self) -> None:
         recipe = self.recipe
-        keras.config.set_floatx(recipe.dtype)  # the optimizer's learning rate is kept in it
-        # Each layer is told its dtype: without, Keras goes by the first floatx it ever saw.
         activations = [recipe.activation] * len(recipe.hidden) + [None]
-        layers = [
-            keras.layers.Dense(size, activation, dtype=recipe.dtype)
-            for size, activation in zip(recipe.sizes[1:], activations, strict=True)
-        ]
-        with self._placed():
-            self.model = keras.Sequential(
-                [keras.Input((recipe.inputs,), dtype=recipe.dtype), *layers]
-            )
         self.head = HEADS[self.formulas.loss] if self.formulas else keras.activations.linear
-        self.loss = keras.losses.SparseCategoricalCrossentropy(
-            from_logits=self.head is keras.activations.linear, dtype=recipe.dtype
-        )
-        tf32 = (
-            self.formulas.tf32 if self.formulas else False
-        )  # its own default would round on a GPU
-        tf.config.experimental.enable_tensor_float_32_execution(tf32)
-        self.variables = dict(zip(recipe.shapes, self.model.trainable_variables, strict=True))
-        with self._placed():
+        with self._as_needed():
+            layers = [
+                keras.layers.Dense(size, activation)
+                for size, activation in zip(recipe.sizes[1:], activations, strict=True)
+            ]
+            self.model = keras.Sequential([keras.Input((recipe.inputs,)), *layers])
+            self.loss = keras.losses.SparseCategoricalCrossentropy(
+                from_logits=self.head is keras.activations.linear
+            )
+            layouts, variables = recipe.layouts, self.model.trainable_variables
+            self.variables = dict(zip(layouts, variables, strict=True))
+            self.decaying = [v for name, v in self.variables.items() if layouts[name].decays]
             self.optimizer = self._new_optimizer()
-            self.optimizer.build(self.model.trainable_variables)
+            self.optimizer.build(variables)
         self._one = tf.function(self._update)
         self._many = tf.function(self._loop, jit_compile=True)
         self._logits = tf.function(self.model)
         self.resident = Kept(self._on_device)
 
-    def _placed(self):
-        return tf.device("/GPU:0" if self.device == "cuda" else "/CPU:0")
+    @contextmanager
+    def _as_needed(self) -> Iterator[None]:
+        """The process' settings for this network, and its device."""
+        tf32 = self.formulas.tf32 if self.formulas else False
+        device = tf.device("/GPU:0" if self.device == "cuda" else "/CPU:0")
+        with as_needed(self.recipe.dtype, tf32), device:
+            yield
 
     def _new_optimizer(self) -> keras.optimizers.Optimizer:
         recipe, lr = self.recipe, self.recipe.learning_rate
@@ -182,7 +260,8 @@ class Network(Backend):
             case "adam":
                 return keras.optimizers.Adam(lr, **adam)
         optimizer = keras.optimizers.AdamW(lr, weight_decay=recipe.weight_decay, **adam)
-        optimizer.exclude_from_weight_decay(var_names=["bias"])
+        others = [v for name, v in self.variables.items() if not recipe.layouts[name].decays]
+        optimizer.exclude_from_weight_decay(others)
         return optimizer
 
     def _read_weights(self) -> Weights:
@@ -215,13 +294,11 @@ class Network(Backend):
 
     def _update(self, images, labels, learning_rate):
         """Forward, loss, backward, apply, as a custom Keras training step has it."""
-        keras.config.set_floatx(self.recipe.dtype)  # read while this is traced, for constants
         with tf.GradientTape() as tape:
             logits = self.model(images, training=True)
             loss = self.loss(labels, self.head(logits))
             if self.recipe.l2:
-                squares = [tf.reduce_sum(v**2) for v in self.model.trainable_variables[::2]]
-                loss += self.recipe.l2 / 2 * tf.add_n(squares)
+                loss += self.recipe.l2 / 2 * tf.add_n([tf.reduce_sum(v**2) for v in self.decaying])
         gradients = tape.gradient(loss, self.model.trainable_variables)
         self.optimizer.learning_rate.assign(learning_rate)
         self.optimizer.apply(gradients, self.model.trainable_variables)
@@ -244,14 +321,14 @@ class Network(Backend):
         return losses.stack(), correct.stack()
 
     def forward(self, images: np.ndarray) -> np.ndarray:
-        with self._placed():
+        with self._as_needed():
             return self._logits(tf.constant(self.scaled(images), self.recipe.dtype)).numpy()
 
     def step(
         self, images: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
     ) -> Step:
         dtype, rate = self.recipe.dtype, self.rates(1, learning_rate)[0]
-        with self._placed():
+        with self._as_needed():
             logits, loss, gradients = self._one(
                 tf.constant(self.scaled(images), dtype),
                 tf.constant(labels, tf.int32),
@@ -274,11 +351,11 @@ class Network(Backend):
 
     def _run(self, images, labels, order: np.ndarray, rates: np.ndarray, count: int) -> Running:
         """The first `count` updates of a run, which may be none."""
-        with self._placed():
+        with self._as_needed():
             data = self.resident.of(images, labels)
             plan = (tf.constant(order), tf.constant(rates, self.recipe.dtype), tf.constant(count))
             losses, correct = self._many(*data, *plan)
-        return Running(losses.numpy()[:count], correct.numpy()[:count])
+            return Running(losses.numpy()[:count], correct.numpy()[:count])
 
     def warm_up(
         self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
@@ -295,7 +372,8 @@ class Network(Backend):
     def graph(self, images: np.ndarray) -> list[Operation]:
         """The `tf.Graph` of the function that computes the logits, traced for this shape."""
         spec = tf.TensorSpec(images.shape, self.recipe.dtype)
-        operations = self._logits.get_concrete_function(spec).graph.get_operations()
+        with self._as_needed():
+            operations = self._logits.get_concrete_function(spec).graph.get_operations()
         return [
             Operation(o.name, o.type, tuple(i.op.name for i in o.inputs), tuple(o.outputs[0].shape))
             for o in operations
@@ -312,9 +390,10 @@ class TutorialNetwork(Network):
 
     def build(self) -> None:
         super().build()
-        for kernel in self.model.trainable_variables[::2] if self.recipe.l2 else ():
+        for kernel in self.decaying if self.recipe.l2 else ():
             kernel.regularizer = self._penalty  # as Dense(kernel_regularizer=…) sets it
-        self.model.compile(self.optimizer, self.loss, metrics=["accuracy"])
+        with self._as_needed():
+            self.model.compile(self.optimizer, self.loss, metrics=["accuracy"])
 
     def train_epoch(
         self,
@@ -330,8 +409,7 @@ class TutorialNetwork(Network):
         """
         order = np.concatenate(batches)
         diary = Diary(self.rates(len(batches), learning_rates).tolist())
-        keras.config.set_floatx(self.recipe.dtype)  # that of the means
-        with self._placed():
+        with self._as_needed():
             self.model.fit(
                 self._kept(images)[order], labels[order], batch_size=len(batches[0]),
                 shuffle=False, callbacks=[diary], verbose=0,

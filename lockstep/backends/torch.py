@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
+from types import FunctionType
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +16,7 @@ from torch import fx, nn
 from torch.func import functional_call, grad_and_value
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
+from torch.nn.utils import skip_init
 from torch.utils.data import DataLoader, TensorDataset
 
 from ..layouts import Weights
@@ -59,7 +63,7 @@ def why_not_compiled(device: str) -> str:
     if device == "mps":
         return "its compiler for Metal is experimental"
     try:
-        torch.compile(torch.add)(torch.ones(2, device=device), 1)
+        torch.compile(lambda x: x + 1)(torch.ones(2, device=device))
     except (
         RuntimeError,
         OSError,
@@ -69,7 +73,42 @@ def why_not_compiled(device: str) -> str:
     return ""
 
 
-def move(recipe: Recipe, weight, gradient, memory: Sequence, numbers: torch.Tensor) -> None:
+def with_its_own_code(function: Any) -> FunctionType:
+    """The same function, for which PyTorch keeps compiled variants of its own.
+
+    It keeps eight at most (`recompile_limit`) of the same code, whatever closure or method has it:
+    those of all networks together would be more.
+    """
+    code, defaults = function.__code__.replace(), function.__defaults__
+    return FunctionType(code, function.__globals__, None, defaults, function.__closure__)
+
+
+@contextmanager
+def float32_products(precision: str) -> Iterator[None]:
+    """Matrix products in this precision, "highest" or "high" (TF32); afterwards as they were.
+
+    PyTorch has two ways to say it (`fp32_precision` since 2.9). Setting the old one sets both;
+    asking for it is an error if somebody has set the new one to something else.
+    """
+    backends: list[Any] = [torch.backends.cuda, torch.backends.mkldnn]
+    places = [b.matmul for b in backends if hasattr(getattr(b, "matmul", None), "fp32_precision")]
+    new = [place.fp32_precision for place in places]
+    try:
+        old = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        old = "highest"  # its default
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(old)
+        for place, before in zip(places, new, strict=True):
+            place.fp32_precision = before
+
+
+def move(
+    recipe: Recipe, decays: bool, weight, gradient, memory: Sequence, numbers: torch.Tensor
+) -> None:
     """Change one weight and what the optimizer remembers of it, in place, as `torch.optim` does.
 
     What compiles of `torch.optim` takes two powers for every sixteen weights, and an update half as
@@ -90,15 +129,29 @@ def move(recipe: Recipe, weight, gradient, memory: Sequence, numbers: torch.Tens
             weight.sub_(rate * gradient / (v.sqrt() + recipe.epsilon))
         case _:
             m, v = memory
-            if recipe.optimizer == "adamw" and weight.ndim == 2:
+            if recipe.optimizer == "adamw" and decays:
                 weight.mul_(kept)
             m.lerp_(gradient, 1 - recipe.beta1)
             v.mul_(recipe.beta2).addcmul_(gradient, gradient, value=1 - recipe.beta2)
             weight.sub_(rate * m / (v.sqrt() * root + recipe.epsilon))
 
 
+def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    """A copy."""
+    return np.array(tensor.detach().cpu().numpy())
+
+
+def named(recipe: Recipe, tensors: Iterable[torch.Tensor]) -> Weights:
+    """A copy of each weight's tensor, named and laid out as the contract has it."""
+    pairs = zip(recipe.layouts.items(), tensors, strict=True)
+    return {
+        name: np.array(layout.from_torch(tensor.detach().cpu().numpy()), order="C")
+        for (name, layout), tensor in pairs
+    }
+
+
 class Network(Backend):
-    """PyTorch. Its Linear keeps the weight as (out, in): transposed on the way in and out."""
+    """PyTorch, which stores some weights otherwise than we do: `layouts.Layout` says how."""
 
     dialect = "torch"
     fused: bool | None = True
@@ -116,14 +169,12 @@ class Network(Backend):
     @classmethod
     def own_weights(cls, recipe: Recipe, seed: int) -> Weights:
         """What `nn.Linear` draws after `torch.manual_seed(seed)`."""
+        usual = {"device": "cpu", "dtype": torch.float32}
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            layers = [nn.Linear(i, o) for i, o in pairwise(recipe.sizes)]
-        drawn = (array for layer in layers for array in (layer.weight.T, layer.bias))
-        return {
-            name: np.array(array.detach().numpy(), recipe.dtype, order="C")
-            for name, array in zip(recipe.shapes, drawn, strict=True)
-        }
+            torch.default_generator.manual_seed(seed)  # `torch.manual_seed` seeds every device
+            model = nn.Sequential(*(nn.Linear(i, o, **usual) for i, o in pairwise(recipe.sizes)))
+        drawn = named(recipe, model.parameters())
+        return {name: array.astype(recipe.dtype) for name, array in drawn.items()}
 
     @classmethod
     def own_batches(cls, count: int, batch_size: int, epochs: int, seed: int) -> list[np.ndarray]:
@@ -140,17 +191,19 @@ class Network(Backend):
         recipe = self.recipe
         self.dtype = getattr(torch, recipe.dtype)
         self.factor = float(self.scaled(np.ones((), np.uint8)))
+        place = {"device": self.device, "dtype": self.dtype}
         layers: list[nn.Module] = []
-        for n_in, n_out in pairwise(recipe.sizes):
-            layers += [nn.Linear(n_in, n_out), ACTIVATIONS[recipe.activation]()]
-        self.model = nn.Sequential(*layers[:-1]).to(self.device, self.dtype)  # logits come out
+        for sizes in pairwise(recipe.sizes):
+            linear = skip_init(nn.Linear, *sizes, **place)  # draws nothing: the weights come in
+            layers += [linear, ACTIVATIONS[recipe.activation]()]
+        self.model = nn.Sequential(*layers[:-1])  # logits come out
         self.loss = nn.CrossEntropyLoss()
         if self.formulas:
             self.loss = LOSSES[self.formulas.loss]
-        tf32 = self.formulas.tf32 if self.formulas else False
-        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        self.precision = "high" if self.formulas and self.formulas.tf32 else "highest"
         self.names = [name for name, _ in self.model.named_parameters()]
         self.parameters = dict(zip(recipe.shapes, self.model.parameters(), strict=True))
+        self.decays = [layout.decays for layout in recipe.layouts.values()]
         self._reset_optimizer()
         self.resident = Kept(self._on_device)
         self._compiled: Callable | None = None
@@ -170,9 +223,10 @@ class Network(Backend):
             case "adam":
                 self.optimizer = torch.optim.Adam(parameters, lr, betas, epsilon, fused=self.fused)
             case "adamw":  # unless told otherwise PyTorch decays the biases too
+                pairs = list(zip(parameters, self.decays, strict=True))
                 groups = [
-                    {"params": parameters[0::2], "weight_decay": recipe.weight_decay},
-                    {"params": parameters[1::2], "weight_decay": 0.0},
+                    {"params": [p for p, decays in pairs if decays == group], "weight_decay": decay}
+                    for group, decay in ((True, recipe.weight_decay), (False, 0.0))
                 ]
                 self.optimizer = torch.optim.AdamW(groups, lr, betas, epsilon, fused=self.fused)
 
@@ -198,17 +252,14 @@ class Network(Backend):
         """What `datasets.scale` makes of pixels, in the same one multiplication."""
         return images.to(self.dtype) * self.factor if images.dtype == torch.uint8 else images
 
-    def _numpy(self, tensor: torch.Tensor, transpose: bool = False) -> np.ndarray:
-        array = tensor.detach().cpu().numpy()
-        return np.array(array.T if transpose else array, order="C")  # a copy
-
     def _read_weights(self) -> Weights:
-        return {n: self._numpy(p, transpose=p.ndim == 2) for n, p in self.parameters.items()}
+        return named(self.recipe, self.parameters.values())
 
     def _write_weights(self, weights: Weights) -> None:
+        layouts = self.recipe.layouts
         with torch.no_grad():
             for name, parameter in self.parameters.items():
-                parameter.copy_(self._tensor(weights[name].T))
+                parameter.copy_(self._tensor(layouts[name].to_torch(weights[name])))
 
     def _slot(self, slot: str) -> str:
         return "square_avg" if self.recipe.optimizer == "rmsprop" else SLOTS[slot]
@@ -217,19 +268,21 @@ class Network(Backend):
         return self.updates
 
     def _read_memory(self, slot: str) -> Weights:
-        memory = {n: self.optimizer.state[p][self._slot(slot)] for n, p in self.parameters.items()}
-        return {n: self._numpy(tensor, transpose=tensor.ndim == 2) for n, tensor in memory.items()}
+        states = (self.optimizer.state[parameter] for parameter in self.parameters.values())
+        return named(self.recipe, (state[self._slot(slot)] for state in states))
 
     def _write_memory(self, updates: int, memory: dict[str, Weights]) -> None:
         self._reset_optimizer()
         self.updates = updates
+        layouts = self.recipe.layouts
         for name, parameter in self.parameters.items():
             own = self.optimizer.state[parameter]
             own["step"] = torch.tensor(float(updates), device=self.device)
             for slot in optimizer_slots(self.recipe):
                 own[self._slot(slot)] = torch.zeros_like(parameter)
                 if updates:
-                    own[self._slot(slot)].copy_(self._tensor(memory[slot][name].T))
+                    array = layouts[name].to_torch(memory[slot][name])
+                    own[self._slot(slot)].copy_(self._tensor(array))
         self._own = (
             [p.detach() for p in self.parameters.values()],
             [
@@ -246,38 +299,38 @@ class Network(Backend):
         """
         loss = self.loss(logits, labels)
         if self.recipe.l2:
-            squares = sum(weight.square().sum() for weight in weights if weight.ndim == 2)
+            pairs = zip(weights, self.decays, strict=True)
+            squares = sum(weight.square().sum() for weight, decays in pairs if decays)
             loss = loss + self.recipe.l2 / 2 * squares
         return loss
 
     def _update(self, images: torch.Tensor, labels: torch.Tensor, learning_rate: float) -> tuple:
         """Forward, loss, backward, step: the tutorial's four lines."""
-        logits = self.model(images)
-        loss = self._objective(logits, labels, self.parameters.values())
         numbers = {"lr": learning_rate}
         if self.formulas:
             numbers = self._imitate(self.formulas, learning_rate)
         for group in self.optimizer.param_groups:
             group |= numbers
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        with float32_products(self.precision):
+            logits = self.model(images)
+            loss = self._objective(logits, labels, self.parameters.values())
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
         self.updates += 1
         return logits.detach(), loss.detach()
 
     def forward(self, images: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return self._numpy(self.model(self._tensor(self.scaled(images))))
+        with torch.inference_mode(), float32_products(self.precision):
+            return to_numpy(self.model(self._tensor(self.scaled(images))))
 
     def step(
         self, images: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
     ) -> Step:
         rate = float(self.rates(1, learning_rate)[0])
         logits, loss = self._update(self._tensor(self.scaled(images)), self._tensor(labels), rate)
-        gradients = {
-            name: self._numpy(p.grad, transpose=p.ndim == 2) for name, p in self.parameters.items()
-        }
-        return Step(self._numpy(logits), loss.item(), gradients, self.weights)
+        gradients = named(self.recipe, (p.grad for p in self.parameters.values()))
+        return Step(to_numpy(logits), loss.item(), gradients, self.weights)
 
     def train_epoch(
         self,
@@ -299,7 +352,9 @@ class Network(Backend):
         while done < len(batches):
             part = order[done : done + UNROLLED]
             if self._compiled and len(part) == UNROLLED and len(part[0]) == len(part[-1]):
-                found = self._compiled(*self._own, *data, part, numbers[done : done + UNROLLED])
+                rows = numbers[done : done + UNROLLED]
+                with float32_products(self.precision):
+                    found = self._compiled(*self._own, *data, part, rows)
                 if self.device == "cuda":  # a CUDA graph writes over its results
                     found = [column.clone() for column in found]
                 self.updates += UNROLLED
@@ -313,7 +368,7 @@ class Network(Backend):
             correct.append(found[1])
             done += len(part)
         self._let_count()
-        return Running(self._numpy(torch.cat(losses)), self._numpy(torch.cat(correct)))
+        return Running(to_numpy(torch.cat(losses)), to_numpy(torch.cat(correct)))
 
     def warm_up(
         self, images: np.ndarray, labels: np.ndarray, batches: Sequence[np.ndarray]
@@ -334,11 +389,10 @@ class Network(Backend):
             self.on_event({"event": "compiling", "words": self._note})
             return
         self._note = "updates compiled by torch.compile"
-        torch.compiler.reset()  # it keeps eight variants of a function, of all networks together
         mode = "reduce-overhead" if self.device == "cuda" else None  # CUDA graphs
-        self._compiled = torch.compile(self._several, fullgraph=True, dynamic=False, mode=mode)
+        several = with_its_own_code(Network._several).__get__(self)
+        self._compiled = torch.compile(several, fullgraph=True, dynamic=False, mode=mode)
 
-    @torch.no_grad()
     def _several(self, weights, memory, images, labels, order, numbers) -> tuple:
         """UNROLLED updates in place, to be compiled; the loss and the right answers of each."""
 
@@ -348,15 +402,17 @@ class Network(Backend):
             return self._objective(logits, answers, weights), logits
 
         losses, correct = [], []
-        for batch, row in zip(order, numbers, strict=True):
-            pixels, answers = self._scale(images[batch]), labels[batch]
-            slope = grad_and_value(objective, has_aux=True)
-            gradients, (loss, logits) = slope(weights, pixels, answers)
-            for weight, gradient, slots in zip(weights, gradients, memory, strict=True):
-                move(self.recipe, weight, gradient, slots, row)
-            losses.append(loss)
-            correct.append((logits.argmax(1) == answers).sum())
-        return torch.stack(losses), torch.stack(correct)
+        with torch.no_grad():  # as a decorator, it would be PyTorch's code that is compiled
+            for batch, row in zip(order, numbers, strict=True):
+                pixels, answers = self._scale(images[batch]), labels[batch]
+                slope = grad_and_value(objective, has_aux=True)
+                gradients, (loss, logits) = slope(weights, pixels, answers)
+                parts = zip(self.decays, weights, gradients, memory, strict=True)
+                for decays, weight, gradient, slots in parts:
+                    move(self.recipe, decays, weight, gradient, slots, row)
+                losses.append(loss)
+                correct.append((logits.argmax(1) == answers).sum())
+            return torch.stack(losses), torch.stack(correct)
 
     def _numbers(self, rates: np.ndarray) -> torch.Tensor:
         """What changes from update to update (count, 3): `move` says for what.
@@ -418,7 +474,8 @@ class TutorialNetwork(Network):
     ) -> Running:
         """The tutorials' loop; only that the order is ours, where they say `shuffle=True`."""
         order = [batch.tolist() for batch in batches]
-        loader = DataLoader(self._dataset(images, labels), batch_sampler=order)
+        dataset, own = self._dataset(images, labels), torch.Generator()  # it draws from one
+        loader = DataLoader(dataset, batch_sampler=order, generator=own)
         losses, correct = [], []
         rates = self.rates(len(batches), learning_rates).tolist()
         for (part, answers), rate in zip(loader, rates, strict=True):
@@ -426,7 +483,7 @@ class TutorialNetwork(Network):
             logits, loss = self._update(part, answers, rate)
             losses.append(loss)
             correct.append((logits.argmax(1) == answers).sum())
-        return Running(self._numpy(torch.stack(losses)), self._numpy(torch.stack(correct)))
+        return Running(to_numpy(torch.stack(losses)), to_numpy(torch.stack(correct)))
 
     def _dataset(self, images: np.ndarray, labels: np.ndarray) -> TensorDataset:
         """In main memory whatever the device; made once however often the same arrays come."""

@@ -10,6 +10,7 @@ import numpy as np
 from .activations import ACTIVATIONS
 from .arrays import Array, aligned_zeros
 from .initializers import INITIALIZATIONS
+from .layers import dense, dense_derivatives
 from .losses import cross_entropy, cross_entropy_derivative
 
 
@@ -58,11 +59,9 @@ class Network:
         A = self._checked(X)  # (N, inputs)
         self.A = [A]
         for W, b in zip(self.W[:-1], self.b[:-1], strict=True):
-            Z = A @ W  # (N, in)·(in, out) → (N, out)
-            Z += b
-            A = self.g(Z)
+            A = self.g(dense(A, W, b))  # (N, out)
             self.A.append(A)
-        return A @ self.W[-1] + self.b[-1]  # logits: no activation, the softmax is in the loss
+        return dense(A, self.W[-1], self.b[-1])  # logits: the softmax is in the loss
 
     def loss(self, Z: Array, y: Array) -> float:
         """What training minimises: cross-entropy of the logits, plus l2/2 · sum of W² if asked."""
@@ -76,17 +75,17 @@ class Network:
         """Fill dW and db with the loss's derivatives, from the last layer to the first.
 
         Z are the logits of the last `forward`, y the labels (N,). Returns `gradient`. The chain
-        rule in matrix form: Nielsen, Neural Networks and Deep Learning, BP1 to BP4.
+        rule from layer to layer: Nielsen, Neural Networks and Deep Learning, BP1 to BP4.
         """
         dZ = cross_entropy_derivative(Z, self._checked_labels(y, len(Z)))  # (N, classes)
         for layer in reversed(range(len(self.W))):
-            A = self.A[layer]  # what this layer took in: (N, in)
-            np.matmul(A.T, dZ, out=self.dW[layer])  # (in, N)·(N, out) → (in, out)
-            dZ.sum(axis=0, out=self.db[layer])
+            A, W = self.A[layer], self.W[layer]  # A is what this layer took in: (N, in)
+            out = self.dW[layer], self.db[layer]
+            # Nobody asks for the derivative by the pixels.
+            dA, dW, _ = dense_derivatives(dZ, A, W, out, by_input=layer > 0)
             if self.l2:
-                self.dW[layer] += self.l2 * self.W[layer]
-            if layer > 0:  # nobody asks for the derivative by the pixels
-                dA = dZ @ self.W[layer].T  # (N, out)·(out, in) → (N, in)
+                dW += self.l2 * W
+            if dA is not None:
                 dZ = dA * self.g_derivative(A)
         return self.gradient
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..by_hand import activations, losses, optimizers
 from ..by_hand.arrays import Array
-from ..layouts import Weights
+from ..layouts import Weights, dense_names
 from ..proof.trace import Number, Numbers
 from ..recipe import Recipe
 
@@ -48,6 +48,7 @@ class Reference:
         self.optimizer = recipe.optimizer
         self.g, self.g_derivative = activations.ACTIVATIONS[recipe.activation]
         self.layers = range(len(recipe.sizes) - 1)
+        self.layouts = recipe.layouts
         self.memory: dict[tuple[str, str], Array] = {}  # by weight and slot
         self.t = 0
 
@@ -87,8 +88,8 @@ class Reference:
         """Every layer's Z (N, out), the logits last, and what each layer takes in, A (N, in)."""
         Z, A = [], [X]
         for layer in self.layers:
-            Z.append(self.dense(A[-1], weights[f"dense{layer}.weight"]))
-            Z[-1] = self.biased(Z[-1], weights[f"dense{layer}.bias"])
+            weight, bias = dense_names(layer)
+            Z.append(self.biased(self.dense(A[-1], weights[weight]), weights[bias]))
             if layer < self.layers[-1]:
                 A.append(self.activation(Z[-1]))
         return Z, A
@@ -109,7 +110,8 @@ class Reference:
         return losses.cross_entropy(Z, y)
 
     def penalty(self, weights: Weights) -> float:
-        return self.recipe.l2 / 2 * squares(W for W in weights.values() if W.ndim == 2)
+        decaying = (W for name, W in weights.items() if self.layouts[name].decays)
+        return self.recipe.l2 / 2 * squares(decaying)
 
     # --- Backward ---------------------------------------------------------------------------------
 
@@ -118,7 +120,7 @@ class Reference:
         gradients: Weights = {}
         dZ = self.output_derivative(Z[-1], y)
         for layer in reversed(self.layers):
-            weight, bias = f"dense{layer}.weight", f"dense{layer}.bias"
+            weight, bias = dense_names(layer)
             dW, db = self.weight_gradient(A[layer], dZ), self.bias_gradient(dZ)
             gradients[weight] = self.penalised(weight, dW, weights[weight])
             gradients[bias] = self.penalised(bias, db, weights[bias])
@@ -137,7 +139,7 @@ class Reference:
         return dZ.sum(axis=0)
 
     def penalised(self, name: str, gradient: Array, W: Array) -> Array:
-        return gradient + self.recipe.l2 * W if W.ndim == 2 else gradient
+        return gradient + self.recipe.l2 * W if self.layouts[name].decays else gradient
 
     def carrier(self, name: str, W: Array, gradient: Array) -> Array:
         """The weights by which the derivative goes down a layer."""
@@ -162,7 +164,7 @@ class Reference:
         return self.decayed(name, W) - self.change(name, gradient)
 
     def decayed(self, name: str, W: Array) -> Array:
-        if self.optimizer != "adamw" or W.ndim == 1:
+        if self.optimizer != "adamw" or not self.layouts[name].decays:
             return W
         return W * (1 - self.rate * self.as_written(self.recipe.weight_decay))
 

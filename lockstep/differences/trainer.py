@@ -136,8 +136,8 @@ class _Trainer:
     def _initial_weights(self, program: Choices, seed: int) -> Weights:
         weights, biases = self._own(program.weights, seed), self._own(program.biases, seed)
         chosen = {
-            name: (biases if name.endswith(".bias") else weights)[name]
-            for name in self.recipe.shapes
+            name: (biases if layout.is_bias else weights)[name]
+            for name, layout in self.recipe.layouts.items()
         }
         return {name: array.astype(program.dtype) for name, array in chosen.items()}
 

@@ -48,6 +48,9 @@ def serve_backend(task: Callable[[Request, Any, Any, OnEvent], Any]) -> int:
         start = perf_counter()
         from ..backends import registry
 
+        registry.require(job["backend"])
+        for variable, value in registry.ROWS[job["backend"]].environment.items():
+            os.environ.setdefault(variable, value)
         network_class = registry.load(job["backend"], job["as_tutorial"])
         job["import_seconds"] = perf_counter() - start
 

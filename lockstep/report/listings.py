@@ -112,7 +112,7 @@ def _plan(backend: str, recipe: Recipe) -> list[tuple[str, Sources]]:
 def _by_hand(recipe: Recipe) -> list[tuple[str, Sources]]:
     """The network by hand has a file for each thought."""
     folder = PACKAGE / "by_hand"
-    network, losses = folder / "network.py", folder / "losses.py"
+    network, losses, layers = (folder / f"{name}.py" for name in ("network", "losses", "layers"))
     slope = activations.ACTIVATIONS[recipe.activation][1].__name__
     optimizer = type(optimizers.OPTIMIZERS[recipe.optimizer]())
     mover = next(c for c in optimizer.__mro__ if "move" in vars(c)).__name__
@@ -122,12 +122,18 @@ def _by_hand(recipe: Recipe) -> list[tuple[str, Sources]]:
         (PARTS[0], [(network, ("Network.__init__", "Network.views"))]),
         (
             PARTS[1],
-            [(network, ("Network.forward",)), (activation, (recipe.activation,)), (losses, loss)],
+            [
+                (network, ("Network.forward",)),
+                (layers, ("dense",)),
+                (activation, (recipe.activation,)),
+                (losses, loss),
+            ],
         ),
         (
             PARTS[2],
             [
                 (network, ("Network.backward",)),
+                (layers, ("dense_derivatives",)),
                 (activation, (slope,)),
                 (losses, ("cross_entropy_derivative",)),
             ],

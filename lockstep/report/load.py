@@ -10,6 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from ..errors import LockstepError
+from ..layouts import dense_names
 from ..proof import comparison
 from ..proof.comparison import Proof, Proofs
 from ..runs import predictions, records
@@ -58,7 +59,8 @@ def _load(path: Path) -> Run:
 
 def _first_layer(folder: Path, backend: str) -> np.ndarray:
     weights, _ = load_weights(folder / "weights" / f"{backend}.safetensors")
-    return weights["dense0.weight"]
+    matrix, _ = dense_names(0)
+    return weights[matrix]
 
 
 def _side_by_side(found: list[Run]) -> Run:
