@@ -13,8 +13,12 @@ from pathlib import Path
 import pytest
 import runs
 
+from lockstep.diagnosis import check
+
 ROOT = Path(__file__).parent.parent
+PAGES = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))]
 DIGITS = ["--dataset", "digits"]
+OWN = "my_network.py"
 QUICK = {
     "compare": [
         *DIGITS,
@@ -39,11 +43,17 @@ def commands(document: str) -> list[str]:
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
+def programs(*documents: str) -> list[str]:
+    """The commands that are to be run, each once however often it is shown."""
+    shown = dict.fromkeys(command for document in documents for command in commands(document))
+    return [command for command in shown if command.split()[0] in ("lockstep", "python")]
+
+
 def test_the_readme_shows_commands():
     assert "make" in commands("README.md") and "make test" in commands("README.md")
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", *PAGES])
 def test_every_make_target_shown_exists(document):
     if shutil.which("make") is None:
         pytest.skip("no make here")
@@ -53,15 +63,15 @@ def test_every_make_target_shown_exists(document):
             assert done.returncode == 0 and done.stdout, command
 
 
-@pytest.mark.parametrize(
-    "command", [c for c in commands("README.md") if c.split()[0] in ("lockstep", "python")]
-)
-def test_every_command_of_the_readme_runs(command, mnist, digits, tmp_path):
+@pytest.mark.parametrize("command", programs("README.md", *PAGES))
+def test_every_command_shown_runs(command, mnist, digits, tmp_path):
     """Shortened, from an empty folder; programs of the clone are named by their path."""
     program, *arguments = shlex.split(command)
     if arguments[0] == "report":
         for name in ("readme", "another"):
             runs.write(tmp_path / "runs" / name, digits.test, {"numpy": {}, "torch": {3: 0}}, name)
+    if arguments[:2] == ["verify", OWN]:
+        check.write_template(tmp_path / OWN)
     if program == "python" and arguments[0] == "-m":
         run = [sys.executable, *arguments, *QUICK[arguments[1]]]
     elif program == "python":
