@@ -20,6 +20,7 @@ copyright = "the Lockstep authors, MIT licence"
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
+    "sphinx.ext.githubpages",  # which tells GitHub Pages to leave folders like _static in
     "sphinx_copybutton",
     "sphinx_design",
     "docs.generate",
@@ -27,6 +28,7 @@ extensions = [
 exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 
 nb_execution_mode = "off"  # the notebooks show what was saved in them
+nb_render_markdown_format = "myst"
 myst_enable_extensions = ["attrs_block", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 

@@ -58,21 +58,25 @@ class Fetched(HTMLParser):
 
 
 def remote(page: str) -> list[str]:
-    """What a page's HTML, or a style sheet, would fetch from the network."""
+    """What a page's HTML, or a style sheet, would fetch from elsewhere than beside itself."""
     fetched = Fetched()
     fetched.feed(page)
     styled = re.findall(r"(?:url\(|@import )[\"']?([^\"')]+)", page)
-    return [a for a in fetched.addresses + styled if re.match(r"(https?:)?//", a)]
+    return [a for a in fetched.addresses + styled if re.match(r"(https?:/)?/", a)]
 
 
 def test_what_would_be_fetched_is_seen():
     page = '<script src="https://a/x.js"></script><link href="//b/y.css"><img src="z.png">'
     assert remote(page) == ["https://a/x.js", "//b/y.css"]
     assert remote("@font-face { src: url(https://c/font.woff2) }") == ["https://c/font.woff2"]
+    assert remote('<img src="/_static/logo.svg">') == [
+        "/_static/logo.svg"
+    ]  # no project page has it
     assert remote('<a href="https://d">a link waits for a click</a>') == []
 
 
-def test_no_page_fetches_anything_from_the_network(site):
+def test_no_page_fetches_anything_from_elsewhere(site):
+    assert (site / ".nojekyll").is_file()
     pages = [*site.rglob("*.html"), *site.rglob("*.css")]
     assert len(pages) > 25
     for page in pages:

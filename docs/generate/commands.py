@@ -9,7 +9,7 @@ from lockstep.cli import main
 
 from .markdown import code, table
 
-TITLES = {"positional arguments": "What it takes", "options": "Which"}
+TITLES = {"positional arguments": "What it takes", "options": "Flags"}
 """What argparse calls its own two groups, and what we call them."""
 LONG = 10
 
@@ -50,7 +50,7 @@ def _section(command: str) -> str:
 
 def _group(title: str, rows: Sequence[tuple[str, str]]) -> str:
     """A table under its title; a long one is folded."""
-    flags = table(("flag", "meaning"), rows)
+    flags = table(("as you type it", "meaning"), rows)
     if len(rows) > LONG:
         return f":::{{dropdown}} {title}: {len(rows)} flags\n{flags}\n:::"
     return f"**{title}**\n\n{flags}"

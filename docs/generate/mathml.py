@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from docutils import nodes
 from math_core import LatexError, LatexToMathML
 from sphinx.errors import SphinxError
 
 if TYPE_CHECKING:
-    from docutils import nodes
     from sphinx.application import Sphinx
     from sphinx.writers.html5 import HTML5Translator
 
@@ -30,15 +30,9 @@ def setup(app: Sphinx) -> None:
 
 def _inline(writer: HTML5Translator, node: nodes.Element) -> None:
     writer.body.append(mathml(node.astext(), block=False))
-    _done()
+    raise nodes.SkipNode
 
 
 def _block(writer: HTML5Translator, node: nodes.Element) -> None:
     writer.body.append(f'<div class="formula">{mathml(node.astext(), block=True)}</div>')
-    _done()
-
-
-def _done() -> None:
-    from docutils.nodes import SkipNode
-
-    raise SkipNode
+    raise nodes.SkipNode

@@ -128,9 +128,10 @@ def _either(words: Sequence[str]) -> str:
 
 
 def _title(kind: type[Mistake]) -> str:
-    """The comment `# --- Title ---` above a class, or the first sentence of its module."""
+    """The comment `# --- Title ---` above a class, or what its module says it is about."""
     module = sys.modules[kind.__module__]
     source = inspect.getsource(module)
     above = source[: source.index(f"\nclass {kind.__name__}(")]
     titles = re.findall(r"^# --- (.+?) -+$", above, re.MULTILINE)
-    return titles[-1] if titles else (module.__doc__ or kind.__module__).split(".")[0].strip()
+    about = re.match(r"(?:Mistakes in )?([^.,:]+)", module.__doc__ or kind.__module__)
+    return titles[-1] if titles else about[1][0].upper() + about[1][1:]

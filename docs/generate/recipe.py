@@ -12,19 +12,19 @@ from .markdown import code, table
 
 
 def rows() -> list[tuple[str, str, str, str]]:
-    """Field, flag, default and meaning of every setting."""
+    """Field, default, meaning and flag of every setting."""
     flagged = {field.name for field in options.RECIPE}
     found = []
     for field in dataclasses.fields(Recipe):
         flag = options.FLAGS.get(field.name, f"--{field.name.replace('_', '-')}")
         flag = code(flag) if field.name in flagged else "the data decides"
-        found.append((code(field.name), flag, _default(field.default), field.metadata["words"]))
+        found.append((code(field.name), _default(field.default), field.metadata["words"], flag))
     return found
 
 
 def markdown() -> str:
     """The table of all settings."""
-    return table(("setting", "flag", "default", "meaning"), rows())
+    return table(("setting", "default", "meaning", "flag"), rows())
 
 
 def optimizers_markdown() -> str:
@@ -47,5 +47,5 @@ def named_markdown() -> str:
 
 def _default(value: object) -> str:
     if value is None:
-        return "see below"
+        return "it depends"
     return code(list(value) if isinstance(value, tuple) else value)
