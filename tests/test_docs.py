@@ -22,6 +22,7 @@ from lockstep.backends import registry
 from lockstep.cli import main
 from lockstep.data import datasets
 from lockstep.diagnosis.mistakes import CATALOGUE, FORMATS
+from lockstep.proof.comparison import VIEWS
 from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe, named_recipes
 from lockstep.runs import records
 
@@ -186,7 +187,9 @@ def test_every_dataset_is_in_the_guide():
 
 def test_every_tolerance_is_on_the_page_of_the_proof():
     page = filled((DOCS / "how" / "proof.md").read_text(encoding="utf-8"))
-    assert "| gradient | 1e-13 | 1e-13 | 1e-06 | not tested |" in page
+    assert "| float64 | free | 1e-12 | 1e-12 | 1e-13 | 1e-12 | 1e-13 |" in page
+    assert "| float32 | free |" + 5 * " not tested |" in page
+    assert all(f"**{view.capitalize()}.**" in page for view in VIEWS)
 
 
 def test_every_backend_and_folder_is_in_the_pages():

@@ -10,10 +10,12 @@ from .markdown import table
 
 
 def markdown() -> str:
-    """A row for each kind of number, a column for each precision and view."""
-    head = ("", *(f"{dtype}, {view}" for dtype, view in TOLERANCES))
-    rows = [(kind, *map(_bound, (of[kind] for of in TOLERANCES.values()))) for kind in KINDS]
-    return table(head, rows)
+    """A row for each precision and view, a column for each kind of number."""
+    rows = [
+        (dtype, view, *(_bound(bounds[kind]) for kind in KINDS))
+        for (dtype, view), bounds in TOLERANCES.items()
+    ]
+    return table(("precision", "view", *KINDS), rows)
 
 
 def _bound(bound: float) -> str:
