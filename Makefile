@@ -7,7 +7,7 @@ READY_TO_TEST := .venv/ready-to-test
 # Two test processes, each with whole files, because a file's tests share what they have trained.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 
-.PHONY: compare setup test check check-all format bench notebooks wheel pins clean help
+.PHONY: compare setup test check check-all format bench notebooks docs wheel pins clean help
 .DEFAULT_GOAL := compare
 
 compare: $(READY) ## set up, train every framework on MNIST, say where the report is
@@ -37,12 +37,15 @@ bench: $(READY_TO_TEST) ## beside what a user would pick instead; how cost grows
 	$(BIN)/python -m benchmarks --growth --name $(BENCH)-growth
 	$(BIN)/python -m benchmarks --to 97 --name $(BENCH)-to-97
 	$(BIN)/python -m benchmarks --to 98 --name $(BENCH)-to-98
-	@echo "python -m benchmarks.readme runs/$(BENCH)-* puts these into the README."
+	@echo "python -m benchmarks.publish runs/$(BENCH)-* puts these into docs/benchmarks.md."
 
 notebooks: $(READY_TO_TEST) ## run the notebooks in full and keep what they show
 	$(BIN)/jupytext --quiet --sync *.ipynb
 	rm -rf runs/notebooks/comparison # so that it is made anew
 	$(BIN)/python notebooks/execute.py
+
+docs: $(READY_TO_TEST) ## build the documentation; open docs/_build/html/index.html
+	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going docs docs/_build/html
 
 wheel: $(READY_TO_TEST) ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
@@ -71,7 +74,7 @@ pins: ## renew requirements/*.txt from *.in (needs uv)
 	mv requirements/test.new requirements/test.txt
 
 clean: ## remove .venv and what was built; runs stay
-	rm -rf .venv dist build
+	rm -rf .venv dist build docs/_build
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12

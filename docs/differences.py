@@ -317,10 +317,10 @@ def tf32():
 
 HEAD = """# How the frameworks differ
 
-Same words, other meanings: what Keras on TensorFlow and PyTorch do unless told otherwise. Every
-cell is measured on the installed frameworks by `python docs/differences.py`, which writes this
-page; a test fails when they no longer say so. `lockstep verify` speaks both dialects, and the
-formulas stand in `neural_networks.py`.
+The same words mean different things. This table lists what Keras on TensorFlow and PyTorch do
+unless told otherwise. `python docs/differences.py` measures every cell on the installed frameworks
+and writes this page; a test fails when the frameworks change. `lockstep verify` speaks both
+dialects. The formulas are in `lockstep/by_hand/optimizers.py`.
 
 """
 

@@ -16,8 +16,8 @@ import pytest
 from conftest import absent, installed, lockstep
 
 from benchmarks import contenders, floors, growth, load, pace, record, tables, target, turns
+from benchmarks.publish import PAGE, written
 from benchmarks.race import choose, summarise
-from benchmarks.readme import written
 from lockstep.errors import LockstepError
 
 ROOT = Path(__file__).parent.parent
@@ -381,7 +381,7 @@ def test_every_bar_is_about_contenders_that_there_are():
     assert len(found["bars"]) == len(contenders.BARS) == 7
 
 
-def test_the_readme_shows_what_was_measured():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme.count("<!-- bench: ") == 4
-    assert written(readme) == readme
+def test_the_page_shows_what_was_measured():
+    page = PAGE.read_text(encoding="utf-8")
+    assert page.count("<!-- bench: ") == 4
+    assert written(page) == page

@@ -18,6 +18,7 @@ from lockstep.diagnosis.check import TEMPLATE, write_template
 from lockstep.diagnosis.mistakes import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
+PAGES = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))]
 DIGITS = ["--dataset", "digits"]
 QUICK = {
     "compare": [
@@ -47,11 +48,17 @@ def test_the_readme_fits_into_a_few_screens():
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
 
 
+def programs(*documents: str) -> list[str]:
+    """The commands that are to be run, each once however often it is shown."""
+    shown = dict.fromkeys(command for document in documents for command in commands(document))
+    return [command for command in shown if command.split()[0] in ("lockstep", "python")]
+
+
 def test_the_readme_shows_commands():
     assert "make" in commands("README.md") and "make test" in commands("README.md")
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", *PAGES])
 def test_every_make_target_shown_exists(document):
     if shutil.which("make") is None:
         pytest.skip("no make here")
@@ -61,10 +68,8 @@ def test_every_make_target_shown_exists(document):
             assert done.returncode == 0 and done.stdout, command
 
 
-@pytest.mark.parametrize(
-    "command", [c for c in commands("README.md") if c.split()[0] in ("lockstep", "python")]
-)
-def test_every_command_of_the_readme_runs(command, mnist, digits, tmp_path):
+@pytest.mark.parametrize("command", programs("README.md", *PAGES))
+def test_every_command_shown_runs(command, mnist, digits, tmp_path):
     """Shortened, from an empty folder; programs of the clone are named by their path."""
     program, *arguments = shlex.split(command)
     if arguments[0] == "report":

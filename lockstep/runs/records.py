@@ -1,7 +1,7 @@
 """What results.json says of a run, and how it is read.
 
-`docs/reference/schemas/results.schema.json` says the same as a JSON Schema; `make schemas` makes it
-of these classes.
+`docs/reference/schemas/results.schema.json` says the same as a JSON Schema; `python
+docs/schemas.py` makes it from these classes.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class DecayCoupled(WithOptimizer):
     optimizers = ("adamw",)
 
     def move(self, name: str, W: Array, gradient: Array) -> Array:
-        if W.ndim == 2:
+        if self.layouts[name].decays:
             gradient = gradient + self.recipe.weight_decay * W
         return super().move(name, W, gradient)
 
@@ -56,7 +56,7 @@ class DecayWithoutRate(WithOptimizer):
     optimizers = ("adamw",)
 
     def decayed(self, name: str, W: Array) -> Array:
-        return W * (1 - self.recipe.weight_decay) if W.ndim == 2 else W
+        return W * (1 - self.recipe.weight_decay) if self.layouts[name].decays else W
 
 
 @mistake
@@ -171,4 +171,4 @@ class PenaltyDecoupled(Mistake):
         return gradient
 
     def decayed(self, name: str, W: Array) -> Array:
-        return W * (1 - self.rate * self.recipe.l2) if W.ndim == 2 else W
+        return W * (1 - self.rate * self.recipe.l2) if self.layouts[name].decays else W

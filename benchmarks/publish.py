@@ -1,7 +1,7 @@
-"""Write the README's tables from what was measured: `python -m benchmarks.readme [RUN …]`.
+"""Publish what was measured in docs/benchmarks.md: `python -m benchmarks.publish [RUN …]`.
 
 Each run that is named becomes the one that is kept, in `benchmarks/results/`,
-with its figure in `docs/`. The README has the tables of those kept, between
+with its figure in `docs/`. The page has the tables of those kept, between
 `<!-- bench: NAME -->` and `<!-- /bench -->`.
 """
 
@@ -20,6 +20,7 @@ from . import record, tables
 
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "benchmarks.md"
 
 
 def name_of(measured: dict) -> str:
@@ -29,16 +30,16 @@ def name_of(measured: dict) -> str:
 
 
 def keep(run: Path) -> None:
-    """Make a run the one whose figures the README shows."""
+    """Make a run the one whose figures the page shows."""
     measured = record.load(run / "bench.json")
     name = name_of(measured)
     files.write_json(KEPT / f"{name}.json", measured)
-    figures.save(tables.figure(measured), ROOT / "docs" / f"bench-{name}")
-    (ROOT / "docs" / f"bench-{name}.svg").unlink()  # the README shows the PNG
+    _, svg = figures.save(tables.figure(measured), PAGE.with_name(f"bench-{name}"))
+    svg.unlink()  # the page shows the PNG
 
 
-def written(readme: str) -> str:
-    """The README with the tables of what is kept."""
+def written(page: str) -> str:
+    """The page with the tables of what is kept."""
 
     def filled(match: re.Match) -> str:
         measured = record.load(KEPT / f"{match[1]}.json")
@@ -49,17 +50,16 @@ def written(readme: str) -> str:
         body = "\n\n".join(filter(None, parts))
         return f"<!-- bench: {match[1]} -->\n{body}\n<!-- /bench -->"
 
-    return re.sub(r"<!-- bench: (\S+) -->\n.*?<!-- /bench -->", filled, readme, flags=re.DOTALL)
+    return re.sub(r"<!-- bench: (\S+) -->\n.*?<!-- /bench -->", filled, page, flags=re.DOTALL)
 
 
 def main() -> None:
-    """Keep the runs that are named, then write the README."""
+    """Keep the runs that are named, then write the page."""
     for run in map(Path, sys.argv[1:]):
         if not run.is_dir():
             raise LockstepError(f"There is no run {run}.")
         keep(run)
-    readme = ROOT / "README.md"
-    files.write_whole(readme, written(readme.read_text(encoding="utf-8")))
+    files.write_whole(PAGE, written(PAGE.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":
