@@ -241,11 +241,13 @@ def test_bad_input_gets_one_sentence(options):
 
 @pytest.mark.parametrize("program", ["neural_networks.py", "assignment6.py"])
 def test_ctrl_c_ends_it_with_130_and_no_traceback(program, mnist):
-    command = [sys.executable, "-u", str(ROOT / program), "--data-dir", str(mnist.folder)]
+    options = ["--epochs", "1000", "--batch-size", "1000", "--data-dir", str(mnist.folder)]
+    command = [sys.executable, str(ROOT / program), *options]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     ) as process:
-        assert process.stdout.readline().startswith("784-128-10")  # it has begun
+        assert process.stdout.readline().startswith("784-128-10")
+        assert process.stdout.readline().startswith("epoch  1")  # it is training
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
