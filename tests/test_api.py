@@ -7,6 +7,7 @@ import importlib
 import inspect
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lockstep
@@ -54,3 +55,24 @@ def test_type_checkers_see_the_names_that_python_sees():
     typed = {line.split(" as ")[-1].strip() for line in block.splitlines() if " as " in line}
     assert typed == set(lockstep.HOMES) == set(lockstep.__all__) - {"__version__"}
     assert (Path(lockstep.__file__).parent / "py.typed").is_file()
+
+
+def test_a_run_tells_its_recipe_its_weights_and_its_table(tmp_path, digits):
+    recipe = lockstep.Recipe(hidden=(16,), epochs=1)
+    run = lockstep.train("numpy", recipe, digits, out=tmp_path, name="small")
+    assert run.recipe == recipe
+    assert {name: W.shape for name, W in run.weights["numpy"].items()} == recipe.shapes
+    network = lockstep.load_backend("numpy")(recipe, run.weights["numpy"])
+    logits = network.forward(digits.test.images)
+    assert np.abs(logits - run.predictions.logits["numpy"]).max() < 1e-5
+    head, rule, row = run.overview().splitlines()
+    assert head.startswith("| backend | test accuracy |") and set(rule) == set("|- ")
+    accuracy = (run.predictions.classes("numpy") == digits.test.labels).mean()
+    assert row.startswith(f"| numpy (cpu) | {100 * accuracy:.2f} % |")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_dataset_scales_its_pixels(digits, dtype):
+    scaled = digits.test.scaled(dtype)
+    assert scaled.dtype == dtype and scaled.shape == digits.test.images.shape
+    assert np.abs(scaled - digits.test.images / 255).max() < np.finfo(dtype).eps

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -22,7 +21,6 @@ from lockstep.recipe import Recipe
 from lockstep.runs import predictions, records
 from lockstep.training import compare, loop, metrics
 
-ROOT = Path(__file__).parent.parent
 SMALL = ["--dataset", "digits", "--hidden", "16", "--epochs", "2"]
 
 
@@ -361,27 +359,6 @@ def test_data_shows_what_is_here(mnist):
     done = lockstep("data", "--data-dir", str(mnist.folder))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("hash holds") == 4 and done.stdout.count("not here") == 8
-
-
-@pytest.mark.parametrize("program", ["neural_networks.py", "assignment6.py"])
-def test_the_courses_program_trains_and_shows(program, mnist):
-    options = ["--epochs", "1", "--batch-size", "64", "--data-dir", str(mnist.folder)]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / program), *options], capture_output=True, encoding="utf-8"
-    )
-    assert done.returncode == 0, done.stderr
-    accuracy = float(re.search(r"test accuracy +([\d.]+)%", done.stdout).group(1))
-    assert accuracy > 90 and "confusion matrix" in done.stdout
-
-
-def test_the_courses_program_answers_bad_input_in_one_sentence(tmp_path):
-    for options in (["--hidden", "many"], ["--epochs", "0"], ["--data-dir", str(tmp_path / "no")]):
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "neural_networks.py"), *options],
-            capture_output=True,
-            encoding="utf-8",
-        )
-        assert done.returncode == 2 and done.stderr and "Traceback" not in done.stderr
 
 
 def test_help_is_quick_enough_to_be_used():

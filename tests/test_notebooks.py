@@ -20,6 +20,8 @@ sys.path.insert(0, str(ROOT / "notebooks"))
 
 import execute  # noqa: E402
 
+import lockstep  # noqa: E402
+
 FRAMEWORK = {"NN_PyTorch": "torch", "NN_tensorflow": "tensorflow"}
 LESSONS = ("NN_from_scratch", *FRAMEWORK)
 CLAIMED_ACCURACY = 97.3
@@ -48,6 +50,51 @@ def words(notebook: NotebookNode) -> str:
 def fences(cell: NotebookNode) -> list[str]:
     """The Python in a markdown cell: a solution."""
     return re.findall(r"```python\n(.*?)```", cell.source, re.DOTALL)
+
+
+def programs(notebook: NotebookNode) -> list[str]:
+    """The Python of every code cell, without IPython's own lines, and of every solution."""
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    python = [re.sub(r"^( *)%.*$", r"\1pass", source, flags=re.MULTILINE) for source in cells]
+    return python + [code for cell in notebook.cells for code in fences(cell)]
+
+
+def internals(program: str) -> list[str]:
+    """What a program takes of Lockstep beyond its public names."""
+    found = []
+    for node in ast.walk(ast.parse(program)):
+        if isinstance(node, ast.Import):
+            found += [a.name for a in node.names if a.name.startswith("lockstep.")]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "lockstep":
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "lockstep"
+            and node.attr not in lockstep.__all__
+        ):
+            found.append(f"lockstep.{node.attr}")
+    return found
+
+
+@pytest.mark.parametrize("name", execute.NAMES)
+def test_notebooks_use_the_public_names_alone(name):
+    notebook = execute.source(name)
+    assert any("import lockstep" in program for program in programs(notebook))
+    assert [found for program in programs(notebook) for found in internals(program)] == []
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import lockstep.report.figures",
+        "from lockstep import recipe",
+        "def f():\n    from lockstep.data import datasets",
+        "lockstep.training.loop",
+    ],
+)
+def test_an_internal_name_is_found(program):
+    assert internals(program)
 
 
 def test_every_notebook_of_the_root_is_known():
@@ -173,9 +220,9 @@ def test_comparison_makes_a_run_and_reads_it(session, mnist):
     installed("torch")
     comparison = session("comparison", LOCKSTEP_DATA=str(mnist.folder.resolve()))
     assert all(out.get("name") != "stderr" for out in shown(comparison.notebook))
-    assert comparison.value("[proof['same'] for proof in proofs]") == [True, True]
-    assert comparison.value("list(run['backends'])") == ["numpy", "torch"]
-    accuracy = "min(result['test_accuracy'] for result in run['backends'].values())"
+    assert comparison.value("[proof.same for proof in run.proofs]") == [True, True]
+    assert comparison.value("list(results)") == ["numpy", "torch"]
+    accuracy = "float(right.mean(axis=1).min())"
     assert comparison.value(accuracy) > 0.9
     assert solve(comparison) == ["Right.\n"] * 3
 

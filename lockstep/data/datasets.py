@@ -39,6 +39,10 @@ class Split(NamedTuple):
     images: np.ndarray
     labels: np.ndarray
 
+    def scaled(self, dtype: str = "float32") -> np.ndarray:
+        """The pixels as numbers from 0 to 1, (N, 784), what the networks take."""
+        return scale(self.images, dtype)
+
 
 @dataclass(frozen=True)
 class Dataset:

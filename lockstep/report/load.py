@@ -10,13 +10,15 @@ import numpy as np
 from msgspec.structs import replace
 
 from ..errors import LockstepError
-from ..layouts import dense_names
+from ..layouts import Weights, dense_names
 from ..proof import comparison
 from ..proof.comparison import Proof, Proofs
+from ..recipe import Recipe
 from ..runs import predictions, records
 from ..runs.predictions import Predictions
 from ..runs.records import Results
 from ..runs.weights import load_weights
+from . import sentences
 
 BETWEEN = " · "
 """Between a backend's name and its run's, where several runs are compared."""
@@ -31,10 +33,25 @@ class Run(NamedTuple):
     proofs: list[Proof]
     proof_failed: str | None
     """Why there is no proof, where one was wanted."""
-    first_layers: dict[str, np.ndarray]
-    """Label → (pixels, hidden) weights of the first seed."""
+    weights: dict[str, Weights]
+    """Label → the trained weights of the first seed, by name: "dense0.weight" (pixels, hidden)."""
     runs: list[Results]
     """Each run as it was."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """How they were trained; of several runs, the first one's."""
+        return self.results.recipe
+
+    @property
+    def first_layers(self) -> dict[str, np.ndarray]:
+        """Label → (pixels, hidden), the first matrix of the weights."""
+        matrix, _ = dense_names(0)
+        return {label: weights[matrix] for label, weights in self.weights.items()}
+
+    def overview(self) -> str:
+        """Every backend at a glance, as a Markdown table."""
+        return sentences.overview(self.results).markdown()
 
     def backend_of(self, label: str) -> str:
         """The backend's name: without the run's."""
@@ -53,14 +70,10 @@ def _load(path: Path) -> Run:
     file = folder / "proof.json"
     found = comparison.load(file) if file.exists() else Proofs()  # it was made without
     seen = predictions.load(folder / "predictions.safetensors", list(run.backends))
-    layers = {name: _first_layer(folder, name) for name in run.backends}
-    return Run(run, seen, found.proofs, found.failed, layers, [run])
-
-
-def _first_layer(folder: Path, backend: str) -> np.ndarray:
-    weights, _ = load_weights(folder / "weights" / f"{backend}.safetensors")
-    matrix, _ = dense_names(0)
-    return weights[matrix]
+    weights = {
+        name: load_weights(folder / "weights" / f"{name}.safetensors")[0] for name in run.backends
+    }
+    return Run(run, seen, found.proofs, found.failed, weights, [run])
 
 
 def _side_by_side(found: list[Run]) -> Run:
@@ -76,7 +89,7 @@ def _side_by_side(found: list[Run]) -> Run:
                 f"{one.dataset.title}; a report compares runs of the same test set."
             )
     names = _distinct([evidence.results.name for evidence in found])
-    backends, logits, layers = {}, {}, {}
+    backends, logits, weights = {}, {}, {}
     failures: dict[str, str] = {}
     proofs: list[Proof] = []
     for name, evidence in zip(names, found, strict=True):
@@ -84,7 +97,7 @@ def _side_by_side(found: list[Run]) -> Run:
             label = f"{backend}{BETWEEN}{name}"
             backends[label] = result
             logits[label] = evidence.predictions.logits[backend]
-            layers[label] = evidence.first_layers[backend]
+            weights[label] = evidence.weights[backend]
         labelled = evidence.results.failures.items()
         failures |= {f"{backend}{BETWEEN}{name}": why for backend, why in labelled}
         proofs += [_labelled(proof, name) for proof in evidence.proofs]
@@ -93,7 +106,7 @@ def _side_by_side(found: list[Run]) -> Run:
     )
     why = " ".join(filter(None, (evidence.proof_failed for evidence in found))) or None
     seen = _shown_side_by_side(first.predictions.labels, logits, [e.predictions for e in found])
-    return Run(together, seen, proofs, why, layers, [e.results for e in found])
+    return Run(together, seen, proofs, why, weights, [e.results for e in found])
 
 
 def _labelled(proof: Proof, run: str) -> Proof:

@@ -52,7 +52,7 @@ def first_layer(weights: Mapping[str, np.ndarray], title: str, units: Sequence[i
 
     One row for each network, the same units in each. Blue lowers the unit's input, red raises it.
     """
-    figure = Figure(figsize=(WIDTH, 0.75 + 0.68 * len(weights)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.75 + 0.48 * len(weights)), layout="constrained")
     most = max(np.abs(matrix[:, list(units)]).max() for matrix in weights.values())
     rows = figure.subplots(len(weights), 1, squeeze=False)[:, 0]
     colours = matplotlib.colormaps["RdBu_r"].resampled(48)  # few colours make a small file
@@ -61,7 +61,7 @@ def first_layer(weights: Mapping[str, np.ndarray], title: str, units: Sequence[i
                     interpolation="none")  # fmt: skip
         axes.set_yticks([SIDE / 2], [name])
         middles = np.arange(len(units)) * (SIDE + 1) + SIDE / 2
-        axes.set_xticks(middles, [f"unit {unit}" for unit in units] if axes is rows[0] else [])
+        axes.set_xticks(middles, [f"unit\n{unit}" for unit in units] if axes is rows[0] else [])
         axes.tick_params(length=0, labelsize=9, top=False, bottom=False)
         axes.xaxis.set_ticks_position("top")
         axes.grid(False)
