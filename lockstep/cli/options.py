@@ -127,7 +127,7 @@ def now() -> str:
     return f"{datetime.datetime.now():%Y%m%d-%H%M%S}"
 
 
-def require_steps(steps: int | None, flag: str = "--steps") -> None:
+def require_steps(steps: int | None, flag: str = "--steps", least: int = 1) -> None:
     """Raise unless so many steps can be compared."""
-    if steps is not None and not 1 <= steps <= MOST_STEPS:
-        raise LockstepError(f"{flag} is {steps}; it must be 1 to {MOST_STEPS:,}.")
+    if steps is not None and not least <= steps <= MOST_STEPS:
+        raise LockstepError(f"{flag} is {steps}; it must be {least} to {MOST_STEPS:,}.")

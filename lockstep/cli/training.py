@@ -97,8 +97,7 @@ def run(options: Namespace, backends: tuple[str, ...]) -> int:
 def _check(options: Namespace) -> None:
     if options.repeats < 1:
         raise LockstepError(f"--repeats is {options.repeats}; at least 1 run is needed.")
-    if options.proof:
-        shared.require_steps(options.proof, "--proof")
+    shared.require_steps(options.proof, "--proof", least=0)
     if options.tensorboard and not find_spec("tensorboard"):
         add = registry.install_command(["tensorboard"])
         raise LockstepError(f"TensorBoard is not installed here; {add} adds it.")
