@@ -266,6 +266,8 @@ def test_what_readers_rely_on_is_checked(path, value, words, folder, tmp_path):
         ("undecided", [0, 1], "undecided in {} is wrong: expected true or false, got a who"),
         ("tolerances", {"loss": 1.0}, "tolerances lacks 'logits'; make the run again, or remove"),
         ("tensors", [""], "is not a row for each step"),
+        ("at", [1], "at has not one step for each row of differences; make the run again"),
+        ("tensors", ["loss", "bias"] * 5, "{}: There is no kind of number 'bias'"),
     ],
 )  # fmt: skip
 def test_the_shapes_of_a_proof_are_checked(field, value, words, folder, tmp_path):
