@@ -11,7 +11,7 @@ from conftest import FRAMEWORKS, absent
 
 from lockstep.backends import registry
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def run(code: str) -> subprocess.CompletedProcess:

@@ -26,7 +26,7 @@ from lockstep.proof.comparison import VIEWS
 from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe, named_recipes
 from lockstep.runs import records
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 

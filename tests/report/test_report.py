@@ -13,9 +13,9 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 
+import finished_run
 import numpy as np
 import pytest
-import runs
 from matplotlib.figure import Figure
 from msgspec.structs import replace
 
@@ -35,13 +35,13 @@ TWO = {"numpy": {}, "torch": {3: 0, 5: 1}}
 @pytest.fixture(scope="module")
 def folder(digits, tmp_path_factory):
     """A run of two backends and three seeds."""
-    return runs.write(tmp_path_factory.mktemp("report") / "run", digits.test, TWO, seeds=3)
+    return finished_run.write(tmp_path_factory.mktemp("report") / "run", digits.test, TWO, seeds=3)
 
 
 @pytest.fixture
 def copy(digits, tmp_path):
     """The same, to be spoilt."""
-    return runs.write(tmp_path / "copy", digits.test, TWO, name="copy")
+    return finished_run.write(tmp_path / "copy", digits.test, TWO, name="copy")
 
 
 # --- Files ----------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def test_the_page_is_a_few_hundred_kilobytes(written):
 
 
 def test_the_same_run_is_the_same_page(written, digits, tmp_path):
-    again = runs.write(tmp_path / "again", digits.test, TWO, seeds=3)
+    again = finished_run.write(tmp_path / "again", digits.test, TWO, seeds=3)
     page.write(load.load([again]), again)
     for file in ("report.html", "figures/loss.png", "figures/loss.svg", "tables/runs.csv"):
         assert (written / file).read_bytes() == (again / file).read_bytes()
@@ -166,7 +166,7 @@ def test_a_results_file_without_backends_gets_one_sentence(copy):
 
 
 def test_several_runs_are_one_comparison(folder, digits, tmp_path):
-    other = runs.write(tmp_path / "other", digits.test, {"numpy": {7: 2}}, name="other")
+    other = finished_run.write(tmp_path / "other", digits.test, {"numpy": {7: 2}}, name="other")
     both = load.load([folder, other])
     labels = ["numpy · run", "torch · run", "numpy · other"]
     assert list(both.results.backends) == list(both.predictions.logits) == labels
@@ -182,15 +182,15 @@ def test_several_runs_are_one_comparison(folder, digits, tmp_path):
 def test_what_every_run_kept_is_shown_side_by_side(digits, tmp_path):
     """A digit of the second run is not lost behind those of the first."""
     wrong = {i: (int(digits.test.labels[i]) + 1) % 10 for i in range(200)}
-    one = runs.write(tmp_path / "a", digits.test, {"numpy": wrong}, "a")
-    other = runs.write(tmp_path / "b", digits.test, {"numpy": {300: 1, 301: 2}}, "b")
+    one = finished_run.write(tmp_path / "a", digits.test, {"numpy": wrong}, "a")
+    other = finished_run.write(tmp_path / "b", digits.test, {"numpy": {300: 1, 301: 2}}, "b")
     both = load.load([one, other])
     assert {300, 301} <= {int(index) for index in both.predictions.shown}
 
 
 def test_names_that_look_alike_as_files_keep_their_figures(digits, tmp_path):
     folders = [
-        runs.write(tmp_path / str(i), digits.test, {"numpy": {}, "torch": {}}, name)
+        finished_run.write(tmp_path / str(i), digits.test, {"numpy": {}, "torch": {}}, name)
         for i, name in enumerate(["日本", "中国"])
     ]
     drawn = list(page.exhibits(load.load(folders)))
@@ -201,13 +201,15 @@ def test_names_that_look_alike_as_files_keep_their_figures(digits, tmp_path):
 
 
 def test_two_runs_of_one_name_are_told_apart(folder, digits, tmp_path):
-    other = runs.write(tmp_path / "run", digits.test, {"numpy": {}}, name="run")
+    other = finished_run.write(tmp_path / "run", digits.test, {"numpy": {}}, name="run")
     names = list(load.load([folder, other]).results.backends)
     assert names == ["numpy · run (1)", "torch · run (1)", "numpy · run (2)"]
 
 
 def test_runs_of_different_data_are_refused(folder, digits, tmp_path):
-    other = runs.write(tmp_path / "other", digits.test, {"numpy": {}}, name="o", title="Fashion")
+    other = finished_run.write(
+        tmp_path / "other", digits.test, {"numpy": {}}, name="o", title="Fashion"
+    )
     with pytest.raises(LockstepError, match="compares runs of the same test set"):
         load.load([folder, other])
 
@@ -217,9 +219,9 @@ def test_runs_of_different_data_are_refused(folder, digits, tmp_path):
 
 def results_with(accuracies):
     """Test accuracies in percent, by backend, seed after seed."""
-    return runs.results(
+    return finished_run.results(
         {
-            name: runs.seeds_of(*({"test_accuracy": value / 100} for value in values))
+            name: finished_run.seeds_of(*({"test_accuracy": value / 100} for value in values))
             for name, values in accuracies.items()
         }
     )
@@ -275,8 +277,8 @@ def test_pairs_take_the_same_seed_of_both():
 
 def test_the_largest_difference_is_that_of_the_float64_proof():
     proofs = [
-        runs.proof(["torch"], "float32", "synced", planted=("torch", 3, 0, 1e-6)),
-        runs.proof(["torch", "jax"], planted=("jax", 5, 2, 3e-15)),
+        finished_run.proof(["torch"], "float32", "synced", planted=("torch", 3, 0, 1e-6)),
+        finished_run.proof(["torch", "jax"], planted=("jax", 5, 2, 3e-15)),
     ]
     size, proof = sentences.largest_difference(proofs)
     assert size == 3e-15 and proof is proofs[1]
@@ -286,10 +288,10 @@ def test_the_largest_difference_is_that_of_the_float64_proof():
 
 def test_a_step_on_a_kink_is_not_counted_but_for_logits_and_loss():
     column = 4
-    proof = runs.proof(["torch"], "float32", "synced", planted=("torch", 7, column, 1.0))
+    proof = finished_run.proof(["torch"], "float32", "synced", planted=("torch", 7, column, 1.0))
     assert proof.comparisons[0].undecided[6]
     assert sentences.parity([proof]).rows[column][-1] == "yes"
-    told = runs.proof(["torch"], "float32", "synced", planted=("torch", 8, column, 1.0))
+    told = finished_run.proof(["torch"], "float32", "synced", planted=("torch", 8, column, 1.0))
     assert sentences.parity([told]).rows[column][-4:] == (1.0, 8, 1e-6, "NO")
 
 
@@ -298,7 +300,7 @@ def test_a_step_on_a_kink_is_not_counted_but_for_logits_and_loss():
 
 def test_markdown_has_the_table_and_no_foreign_markup(digits, tmp_path):
     evil = "a | b <script> `x` [y](z)"
-    run = runs.write(tmp_path / "run", digits.test, TWO, name=evil, title=evil, seeds=2)
+    run = finished_run.write(tmp_path / "run", digits.test, TWO, name=evil, title=evil, seeds=2)
     words = markdown(load.load([run]))
     assert "<script>" not in words.replace("\\<", "") and "`x`" not in words.replace("\\`", "")
     pipes = [line for line in words.splitlines() if line.startswith("| ")]
@@ -326,10 +328,10 @@ def as_tutorial_run(fast, slow):
 
     def seeds(values, **more):
         figures = ({"train_seconds": t, "test_accuracy": a / 100, **more} for t, a in values)
-        return runs.seeds_of(*figures)
+        return finished_run.seeds_of(*figures)
 
     slower = seeds(slow, tutorial="DataLoader")
-    return runs.results({"torch": replace(seeds(fast), as_tutorial=slower)})
+    return finished_run.results({"torch": replace(seeds(fast), as_tutorial=slower)})
 
 
 @pytest.mark.parametrize(
@@ -360,7 +362,7 @@ def test_the_sentence_about_the_tutorial_by_hand(fast, slow, words):
 def as_tutorial(digits, tmp_path_factory):
     """A run of two backends and two seeds, in which torch trained with a DataLoader as well."""
     folder = tmp_path_factory.mktemp("as_tutorial") / "run"
-    return runs.write(folder, digits.test, TWO, seeds=2, tutorials={"torch": "DataLoader"})
+    return finished_run.write(folder, digits.test, TWO, seeds=2, tutorials={"torch": "DataLoader"})
 
 
 SENTENCE = "torch with DataLoader trains 3.0 times as long as the fast way here"
@@ -453,8 +455,8 @@ def test_the_optimizer_shown_is_the_recipes(optimizer):
 
 def test_the_digits_worth_a_look_by_hand():
     labels = np.array([0, 0, 1, 1])
-    sure = runs.logits_of(labels, {1: 1}, sure=5.0)
-    unsure = runs.logits_of(labels, {}, sure=1.0)
+    sure = finished_run.logits_of(labels, {1: 1}, sure=5.0)
+    unsure = finished_run.logits_of(labels, {}, sure=1.0)
     found = predictions.worth_showing(labels, {"a": sure, "b": unsure}).tolist()
     assert found[0] == 1  # the one on which they disagree comes first
     assert sorted(found) == [0, 1, 2, 3]
@@ -462,7 +464,7 @@ def test_the_digits_worth_a_look_by_hand():
 
 def test_no_cell_keeps_more_digits_than_it_may():
     labels = np.zeros(100, np.int64)
-    wrong = runs.logits_of(labels, dict.fromkeys(range(60), 3))
+    wrong = finished_run.logits_of(labels, dict.fromkeys(range(60), 3))
     wrong[:60] *= np.linspace(0.5, 2, 60, dtype=np.float32)[:, None]
     found = predictions.worth_showing(labels, {"a": wrong})
     mistaken = [i for i in found if i < 60]
@@ -554,23 +556,23 @@ def test_the_line_is_the_median_of_the_sums():
         }
         for a, b in ((1.0, 5.0), (2.0, 1.0), (9.0, 1.0))
     )
-    figure = figures.time_and_memory({"a": runs.seeds_of(*seeds)}, "x")
+    figure = figures.time_and_memory({"a": finished_run.seeds_of(*seeds)}, "x")
     assert [text.get_text() for text in figure.axes[1].texts] == ["6"]
     assert [text.get_text() for text in figure.axes[2].texts] == ["80"]
     assert [bar.get_width() for bar in figure.axes[2].patches] == [50, 30]
 
 
 def test_what_is_no_number_is_not_drawn_as_0():
-    proof = runs.proof(["torch"], planted=("torch", 12, 3, np.nan))
+    proof = finished_run.proof(["torch"], planted=("torch", 12, 3, np.nan))
     picture = figures.parity(proof.comparisons[0], "float64").axes[0].images[0]
     shown = picture.get_array()
     assert shown[3, 11] > picture.norm.vmax  # red, which the colour bar explains
 
 
 def test_parity_marks_the_first_number_out_of_tolerance():
-    proof = runs.proof(["torch"], planted=("torch", 12, 3, 1e-3))
+    proof = finished_run.proof(["torch"], planted=("torch", 12, 3, 1e-3))
     axes = figures.parity(proof.comparisons[0], "float64").axes[0]
     rings = [line for line in axes.lines if line.get_marker() == "o"]
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in rings] == [(12, 3)]
-    right = figures.parity(runs.proof(["torch"]).comparisons[0], "float64").axes[0]
+    right = figures.parity(finished_run.proof(["torch"]).comparisons[0], "float64").axes[0]
     assert not right.lines

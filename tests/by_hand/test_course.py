@@ -21,7 +21,7 @@ import neural_networks as course
 from lockstep import by_hand
 from lockstep.data.datasets import Dataset
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FILE = ROOT / "neural_networks.py"
 EPS = np.finfo(float).eps
 

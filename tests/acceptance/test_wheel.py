@@ -11,7 +11,7 @@ import pytest
 
 from lockstep.runs import records
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ def test_a_worker_that_is_killed_is_mourned_with_its_last_words(monkeypatch, tmp
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows kills no process by a signal")
 def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
-    code = "import test_worker as t; t.run(t.job(epochs=100_000), lambda event: None)"
+    code = "import test_processes as t; t.run(t.job(epochs=100_000), lambda event: None)"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent)
     deadline = time.monotonic() + 30
     while not (children := psutil.Process(parent.pid).children()):

@@ -20,7 +20,11 @@ COMPANIONS = {"tensorflow": "keras", "jax": "optax"}
 
 def python(*arguments: str, **environment: str) -> str:
     """The last line that a fresh process prints; with these environment variables alone."""
-    ours = {"PYTHONPATH": str(TESTS.parent), "PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
+    ours = {
+        "PYTHONPATH": str(TESTS.parents[1]),
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ["HOME"],
+    }
     run = subprocess.run(
         [sys.executable, *arguments], env=ours | environment, capture_output=True, text=True
     )

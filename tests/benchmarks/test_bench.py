@@ -20,7 +20,7 @@ from benchmarks.publish import PAGE, written
 from benchmarks.race import choose, summarise
 from lockstep.errors import LockstepError
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CONTENDERS = '''
 import time
 from pathlib import Path

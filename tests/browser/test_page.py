@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 
+import finished_run
 import numpy as np
 import pytest
-import runs
 from axe_playwright_python.sync_playwright import Axe
 from conftest import absent
 from msgspec.structs import replace
@@ -52,7 +52,7 @@ def run(digits, tmp_path_factory):
         "torch": {3: other[3], 5: other[5], 8: (truth[8] + 2) % 10},
     }
     folder = tmp_path_factory.mktemp("page") / "run"
-    runs.write(folder, digits.test, wrong, seeds=3, tutorials={"torch": "DataLoader"})
+    finished_run.write(folder, digits.test, wrong, seeds=3, tutorials={"torch": "DataLoader"})
     return page.write(load.load([folder]), folder)
 
 
@@ -281,23 +281,23 @@ def test_the_policy_lets_no_other_script_run(run, opened, browser):
 def test_no_name_can_inject_markup(digits, tmp_path, opened):
     folder = tmp_path / "run"
     wrong = {"numpy": {}, "torch": {3: 0}}
-    runs.write(folder, digits.test, wrong, name=runs.EVIL, title=runs.EVIL)
+    finished_run.write(folder, digits.test, wrong, name=finished_run.EVIL, title=finished_run.EVIL)
     found = load.load([folder])
     results = found.results
-    results.dataset.classes[9] = runs.EVIL
-    results.failures[runs.EVIL] = runs.EVIL
-    results.backends["torch"] = replace(results.backends["torch"], version=runs.EVIL)
-    evil = replace(results, environment=replace(results.environment, python=runs.EVIL))
+    results.dataset.classes[9] = finished_run.EVIL
+    results.failures[finished_run.EVIL] = finished_run.EVIL
+    results.backends["torch"] = replace(results.backends["torch"], version=finished_run.EVIL)
+    evil = replace(results, environment=replace(results.environment, python=finished_run.EVIL))
     shown = opened(page.write(found._replace(results=evil, runs=[evil]), folder))
     shown.locator("[data-matrix='0'] td button").last.click()
     shown.locator(".gallery button").first.click()
     assert shown.evaluate("window.hacked") is None
     assert shown.locator("img").count() == 0 and shown.locator("script").count() == 2
-    expect(shown.locator("h1")).to_contain_text(runs.EVIL)
+    expect(shown.locator("h1")).to_contain_text(finished_run.EVIL)
 
 
 def test_one_backend_alone_has_a_page_too(digits, tmp_path, opened):
-    folder = runs.write(tmp_path / "run", digits.test, {"numpy": {3: 0, 4: 1}})
+    folder = finished_run.write(tmp_path / "run", digits.test, {"numpy": {3: 0, 4: 1}})
     (folder / "proof.json").unlink()
     shown = opened(page.write(load.load([folder]), folder))
     expect(shown.locator("#same")).to_contain_text("A proof needs something beside NumPy")
@@ -308,7 +308,7 @@ def test_one_backend_alone_has_a_page_too(digits, tmp_path, opened):
 def test_a_planted_difference_is_told_and_marked(digits, tmp_path, opened):
     wrong = {"numpy": {}, "torch": {}}
     planted = ("torch", 12, 3, 1e-3)
-    folder = runs.write(tmp_path / "run", digits.test, wrong, planted=planted)
+    folder = finished_run.write(tmp_path / "run", digits.test, wrong, planted=planted)
     shown = opened(page.write(load.load([folder]), folder))
     expect(shown.locator("#same")).to_contain_text("Not the same: torch (free) first differs")
     figure = shown.locator("#figure-parity-torch-float64-free")
@@ -320,8 +320,10 @@ def test_a_planted_difference_is_told_and_marked(digits, tmp_path, opened):
 
 def test_several_runs_are_told_apart_and_nothing_is_said_of_all(digits, tmp_path, opened):
     """Two runs that share neither recipe, nor seeds, nor first weights."""
-    one = runs.write(tmp_path / "a", digits.test, {"numpy": {3: 0}, "torch": {}}, "a", seeds=2)
-    other = runs.write(
+    one = finished_run.write(
+        tmp_path / "a", digits.test, {"numpy": {3: 0}, "torch": {}}, "a", seeds=2
+    )
+    other = finished_run.write(
         tmp_path / "b", digits.test, {"torch": {5: 1, 6: 1}}, "b $x$ 日本", seeds=2, first_seed=7,
         recipe=Recipe(hidden=(16,), optimizer="sgd", epochs=3), start="e",
     )  # fmt: skip
@@ -343,7 +345,7 @@ def test_several_runs_are_told_apart_and_nothing_is_said_of_all(digits, tmp_path
 
 
 def test_a_different_start_is_told(digits, tmp_path, opened):
-    folder = runs.write(tmp_path / "run", digits.test, {"numpy": {}, "torch": {}})
+    folder = finished_run.write(tmp_path / "run", digits.test, {"numpy": {}, "torch": {}})
     found = load.load([folder])
     backends = found.results.backends
     backends["torch"] = replace(backends["torch"], batch_order_sha256="f" * 64)
@@ -352,7 +354,7 @@ def test_a_different_start_is_told(digits, tmp_path, opened):
 
 
 def test_a_proof_that_failed_is_told(digits, tmp_path, opened):
-    folder = runs.write(tmp_path / "run", digits.test, {"torch": {}})
+    folder = finished_run.write(tmp_path / "run", digits.test, {"torch": {}})
     proofs = Proofs(failed="torch <b>broke</b>")
     files.write_json(folder / "proof.json", plain(proofs))
     shown = opened(page.write(load.load([folder]), folder))

@@ -9,10 +9,10 @@ import re
 import sys
 from pathlib import Path
 
+import finished_run
 import jsonschema
 import numpy as np
 import pytest
-import runs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +23,7 @@ from lockstep.runs import records
 from lockstep.runs.typed import plain, typed
 from lockstep.training import compare
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 READ = {"results.json": records.load, "proof.json": comparison.load}
 NAMES = sorted(READ)
 
@@ -32,7 +32,7 @@ NAMES = sorted(READ)
 def folder(digits, tmp_path_factory):
     """A run that has everything a run can have: seeds, a tutorial's way, a proof with a NaN."""
     place = tmp_path_factory.mktemp("records") / "run"
-    return runs.write(
+    return finished_run.write(
         place, digits.test, {"numpy": {3: 0}, "torch": {5: 1}}, seeds=2,
         tutorials={"torch": "DataLoader"}, planted=("torch", 3, 0, np.nan),
     )  # fmt: skip
@@ -102,10 +102,13 @@ def named(path) -> str:
 
 def test_results_come_back_as_they_were(digits, folder):
     run = records.load(folder)
-    assert run.recipe == runs.RECIPE and run.backends["torch"].as_tutorial.tutorial == "DataLoader"
+    assert (
+        run.recipe == finished_run.RECIPE
+        and run.backends["torch"].as_tutorial.tutorial == "DataLoader"
+    )
     assert typed(json.loads(json.dumps(plain(run))), records.Results) == run
     assert plain(run) == content_of(folder, "results.json") | {
-        "recipe": {**runs.RECIPE.to_dict(), "hidden": runs.RECIPE.hidden}
+        "recipe": {**finished_run.RECIPE.to_dict(), "hidden": finished_run.RECIPE.hidden}
     }
     assert list(records.trainings(run.backends)) == ["numpy", "torch", "torch, DataLoader"]
     assert len(run.backends["torch"].runs) == 2 and len(run.backends["torch"].runs[0].runs) == 1

@@ -11,13 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import finished_run
 import pytest
-import runs
 
 from lockstep.diagnosis.check import TEMPLATE, write_template
 from lockstep.diagnosis.mistakes import CATALOGUE
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))]
 DIGITS = ["--dataset", "digits"]
 QUICK = {
@@ -74,7 +74,9 @@ def test_every_command_shown_runs(command, mnist, digits, tmp_path):
     program, *arguments = shlex.split(command)
     if arguments[0] == "report":
         for name in ("readme", "another"):
-            runs.write(tmp_path / "runs" / name, digits.test, {"numpy": {}, "torch": {3: 0}}, name)
+            finished_run.write(
+                tmp_path / "runs" / name, digits.test, {"numpy": {}, "torch": {3: 0}}, name
+            )
     if arguments[-1] == "my_network.py" and "--template" not in arguments:
         write_template(tmp_path / "my_network.py")  # as the command before it has
     if program == "python" and arguments[0] == "-m":

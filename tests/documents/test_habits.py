@@ -13,7 +13,7 @@ import yaml
 import lockstep
 from lockstep.backends import registry
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 WORKFLOW = ROOT / ".github" / "workflows" / "tests.yml"
 
 
