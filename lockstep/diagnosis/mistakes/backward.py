@@ -24,8 +24,9 @@ class OtherActivation(Mistake):
     @classmethod
     def variants(cls, case: Case) -> Iterator[Mistake]:
         if case.recipe.hidden:
-            for name in set(activations.ACTIVATIONS) - {case.recipe.activation}:
-                yield cls(case.recipe, name)
+            for name in activations.ACTIVATIONS:
+                if name != case.recipe.activation:
+                    yield cls(case.recipe, name)
 
 
 @mistake
