@@ -2,7 +2,7 @@
 
 What goes through here: a `Program` is turned into the framework's own network, weights and batch
 order, trained for some steps, and comes out as weights at checkpoints, losses and accuracies.
-`explain` says which programs, and compares them; it runs in the worker's process.
+`explain` says which programs, and compares them; it runs in the child's process.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def beside_training(
     """
     recipe, count = network.recipe, len(data.labels)
     network.warm_up(*data, epoch_batches(count, recipe.batch_size, recipe.seed, 1))
-    order, rates = _order(recipe, count, steps), _rates(recipe, steps)
+    order, rates = order_of(recipe, count, steps), rates_of(recipe, steps)
     rows, ends = [], []
     for start in range(0, steps, PORTION):
         part = slice(start, start + PORTION)
@@ -122,17 +122,17 @@ def _difference(theirs: np.ndarray, ours: np.ndarray) -> float:
 def batches_of(recipe: Recipe, data: Split, steps: int) -> Iterator[tuple]:
     """`steps` batches of scaled images, with labels and learning rate, over as many epochs."""
     for rate, batch in zip(
-        _rates(recipe, steps), _order(recipe, len(data.labels), steps), strict=True
+        rates_of(recipe, steps), order_of(recipe, len(data.labels), steps), strict=True
     ):
         yield scale(data.images[batch], recipe.dtype), data.labels[batch], float(rate)
 
 
-def _rates(recipe: Recipe, steps: int) -> np.ndarray:
+def rates_of(recipe: Recipe, steps: int) -> np.ndarray:
     """Each one's learning rate, (steps,) float64."""
     return schedules.learning_rates(recipe.schedule, recipe.learning_rate, 0, steps, steps)
 
 
-def _order(recipe: Recipe, count: int, steps: int) -> list[np.ndarray]:
+def order_of(recipe: Recipe, count: int, steps: int) -> list[np.ndarray]:
     """The first `steps` batches of indices of a training."""
     order: list[np.ndarray] = []
     epoch = 1

@@ -19,7 +19,7 @@ from ..processes.events import OnEvent, nobody
 from ..recipe import Recipe
 from ..runs.typed import typed
 from . import child
-from .beside import _order
+from .beside import order_of
 from .comparison import STEPPED, Comparison, Proof
 
 
@@ -97,6 +97,6 @@ def _proof(
     recipe: Recipe, data: Dataset, steps: int, found: list[Comparison], failures: dict[str, str]
 ) -> Proof:
     order_hash = OrderHash()
-    order_hash.add(_order(recipe, len(data.train.labels), steps))
+    order_hash.add(order_of(recipe, len(data.train.labels), steps))
     start = weights_sha256(recipe.initial_weights())
     return Proof(recipe, data.title, steps, start, order_hash.hexdigest(), found, failures)
