@@ -7,9 +7,11 @@ with its figure in `docs/`. The page has the tables of those kept, between
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from lockstep.cli.exit import exit_code
 from lockstep.errors import LockstepError
@@ -33,9 +35,33 @@ def keep(run: Path) -> None:
     """Make a run the one whose figures the page shows."""
     measured = record.load(run / "bench.json")
     name = name_of(measured)
-    files.write_json(KEPT / f"{name}.json", measured)
+    files.write_whole(KEPT / f"{name}.json", compact(measured))
     _, svg = figures.save(tables.figure(measured), PAGE.with_name(f"bench-{name}"))
     svg.unlink()  # the page shows the PNG
+
+
+def compact(measured: dict) -> str:
+    """JSON with a line for each field and each row, and six digits of every number.
+
+    So a measurement that is made again changes as many lines as it has rows, and git keeps the
+    digits that mean something.
+    """
+    rows = ",\n  ".join(json.dumps(_rounded(row)) for row in measured["rows"])
+    fields = [f"{json.dumps(key)}: {json.dumps(_rounded(value), ensure_ascii=False)}"
+              for key, value in measured.items() if key != "rows"]  # fmt: skip
+    return "{\n " + ",\n ".join(fields) + f',\n "rows": [\n  {rows}\n ]\n}}\n'
+
+
+def _rounded(value: Any) -> Any:
+    """The value with every number in it rounded to six digits."""
+    match value:
+        case float():
+            return float(f"{value:.6g}")
+        case dict():
+            return {key: _rounded(part) for key, part in value.items()}
+        case list() | tuple():
+            return [_rounded(part) for part in value]
+    return value
 
 
 def written(page: str) -> str:

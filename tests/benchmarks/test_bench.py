@@ -16,7 +16,7 @@ import pytest
 from conftest import absent, installed, lockstep
 
 from benchmarks import contenders, floors, growth, load, pace, record, tables, target, turns
-from benchmarks.publish import PAGE, written
+from benchmarks.publish import KEPT, PAGE, compact, written
 from benchmarks.race import choose, summarise
 from lockstep.errors import LockstepError
 
@@ -385,3 +385,20 @@ def test_the_page_shows_what_was_measured():
     page = PAGE.read_text(encoding="utf-8")
     assert page.count("<!-- bench: ") == 4
     assert written(page) == page
+
+
+def test_what_is_kept_in_git_is_small_and_has_a_line_for_each_row():
+    kept = sorted(KEPT.glob("*.json"))
+    assert sum(path.stat().st_size for path in kept) < 300_000
+    for path in kept:
+        measured = record.load(path)
+        text = path.read_text(encoding="utf-8")
+        assert text == compact(measured)
+        assert len(text.splitlines()) == len(measured["rows"]) + len(measured) + 3
+
+
+def test_compacting_keeps_six_digits_and_everything_else():
+    measured = {"schema": 1, "rows": [{"name": "ä", "seconds": 0.12345678, "at": (1, 2)}]}
+    assert json.loads(compact(measured)) == {
+        "schema": 1, "rows": [{"name": "ä", "seconds": 0.123457, "at": [1, 2]}]
+    }  # fmt: skip
