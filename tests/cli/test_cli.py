@@ -15,6 +15,7 @@ import pytest
 from conftest import lockstep
 
 from lockstep.backends import registry
+from lockstep.cli.main import main
 from lockstep.processes import parent
 from lockstep.proof import prove
 from lockstep.recipe import Recipe
@@ -198,13 +199,13 @@ def test_a_run_whose_proof_fails_is_kept_and_ends_with_1(tmp_path, planted, word
     (tmp_path / "sitecustomize.py").write_text(
         f"""
 import sys
-if "lockstep.training.child" in sys.orig_argv:
-    from lockstep import verify
-    work = verify.work
-    def spoilt(job, network, data, tell):
+if "lockstep.proof.child" in sys.orig_argv:
+    from lockstep.proof import beside
+    work = beside.work
+    def spoilt(job, network, data, on_event):
         {planted}
-        return work(job, network, data, tell)
-    verify.work = spoilt
+        return work(job, network, data, on_event)
+    beside.work = spoilt
 """
     )
     path = os.pathsep.join([str(tmp_path), *sys.path])
@@ -217,14 +218,14 @@ if "lockstep.training.child" in sys.orig_argv:
     assert (tmp_path / "runs" / "r" / "report.html").is_file()
 
 
-def test_what_comes_after_the_training_cannot_take_it_away(digits, tmp_path, monkeypatch, capsys):
+def test_what_comes_after_the_training_cannot_take_it_away(tmp_path, monkeypatch, capsys):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(prove, "prove", interrupted)
-    recipe = Recipe(hidden=(8,), epochs=1)
-    with pytest.raises(KeyboardInterrupt):
-        compare.compare(recipe, ("numpy", "torch"), digits, tmp_path, "r", proof_steps=5)
+    settings = ["--hidden", "8", "--epochs", "1", "--proof", "5", "--dataset", "digits"]
+    command = ["compare", "--backends", "numpy,torch", *settings, "--out", str(tmp_path)]
+    assert main([*command, "--name", "r"]) == 130
     assert records.load(tmp_path / "r").backends.keys() == {"numpy", "torch"}
     assert "The training is whole and kept; `lockstep report" in capsys.readouterr().err
     assert not list(tmp_path.rglob("*scratch*")) and not list(tmp_path.rglob("*partial*"))
