@@ -45,7 +45,7 @@ def _work(job: child.Request, on_event: OnEvent) -> dict[str, Any]:
     sys.path.insert(0, str(path.parent))  # for what it imports from beside it
     program = UserProgram(path, recipe)
     answers, broken = gathered(program, given)
-    np.savez(folder / "answers.npz", **answers)  # type: ignore[arg-type]
+    np.savez(folder / "answers.npz", **answers)  # type: ignore[arg-type]  # `allow_pickle` is a bool
     return {"forms": program.forms, "dialect": program.dialect, "broken": broken}
 
 
