@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from lockstep.errors import LockstepError
-from lockstep.processes.child import OnEvent, serve
+from lockstep.processes.child import serve
+from lockstep.processes.events import OnEvent
 
 from .load import waited_seconds
 

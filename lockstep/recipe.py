@@ -176,7 +176,7 @@ class Recipe:
         parts += [f"mean of the last {self.average:.0%}"] if self.average else []
         return ", ".join(parts)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `from_dict` reads them back."""
         return {**dataclasses.asdict(self), "hidden": list(self.hidden)}
 
@@ -206,7 +206,7 @@ def _require(
     raise LockstepError(f"The recipe's {name} is {value!r}; it must be {noun} {', '.join(bounds)}.")
 
 
-def from_dict(values: dict, source: str = "the recipe") -> Recipe:
+def from_dict(values: dict[str, Any], source: str = "the recipe") -> Recipe:
     """A recipe from plain values; an unknown key is answered with the nearest known one."""
     fields = [field.name for field in dataclasses.fields(Recipe)]
     for key in values:
@@ -220,7 +220,7 @@ def from_dict(values: dict, source: str = "the recipe") -> Recipe:
     return Recipe(**values)
 
 
-def read_toml(name: str | Path) -> dict:
+def read_toml(name: str | Path) -> dict[str, Any]:
     """The settings of a recipe file, or of a named one; every key is a field of Recipe."""
     path = Path(name)
     if path.name == str(name) and not path.suffix and not path.exists():

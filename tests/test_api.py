@@ -5,6 +5,9 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +58,40 @@ def test_type_checkers_see_the_names_that_python_sees():
     typed = {line.split(" as ")[-1].strip() for line in block.splitlines() if " as " in line}
     assert typed == set(lockstep.HOMES) == set(lockstep.__all__) - {"__version__"}
     assert (Path(lockstep.__file__).parent / "py.typed").is_file()
+
+
+PROGRAM = """\
+from typing import assert_type
+
+import lockstep
+
+recipe = lockstep.Recipe(hidden=(16,), epochs=1)
+digits = lockstep.load_dataset("digits")
+run = lockstep.train("numpy", recipe, digits)
+network = lockstep.load_backend("numpy")(recipe, run.weights["numpy"])
+assert_type(run.results.backends["numpy"].test_accuracy, float)
+assert_type(network.step(digits.test.images, digits.test.labels).loss, float)
+assert_type(lockstep.verify(recipe, data=digits, steps=3).same, bool)
+assert_type(lockstep.diagnose("mine.py").diagnosis, str | None)
+assert_type(lockstep.explain("torch", "numpy").conclusion, str)
+lockstep.verify(steps="3")
+"""
+"""A user's program, of which the last line is wrong; `assert_type` takes no `Any`."""
+
+
+def test_a_users_type_checker_sees_our_types(tmp_path):
+    """mypy finds this package on Python's path, as an installed one, and believes `py.typed`."""
+    (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "program.py"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(lockstep.__file__).parents[1])},
+        capture_output=True, encoding="utf-8",
+    )  # fmt: skip
+    wrong = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert wrong == [
+        f"program.py:{len(PROGRAM.splitlines())}: error: "
+        'Argument "steps" to "verify" has incompatible type "str"; expected "int"  [arg-type]'
+    ], done.stdout + done.stderr
 
 
 def test_a_run_tells_its_recipe_its_weights_and_its_table(tmp_path, digits):

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -113,7 +113,7 @@ class Backend(ABC):
         """With `formulas` (for Adam alone) they are used instead of the framework's own."""
         self.recipe = recipe
         self.formulas = formulas
-        self.on_event: Callable[[dict], None] = lambda event: None
+        self.on_event: Callable[[dict[str, str]], None] = lambda event: None
         """Hears of what takes long at first: {"event": "compiling", "words": "compiling …"}."""
         self.device = self._choose(device)
         self.build()
@@ -303,7 +303,7 @@ def optimizer_slots(recipe: Recipe) -> tuple[str, ...]:
 
 def optimizer_by_hand(recipe: Recipe, formulas: Formulas | None) -> optimizers.Optimizer:
     """The recipe's optimizer as the network by hand has it, with these formulas for Adam."""
-    numbers: dict = dict(recipe.optimizer_numbers)
+    numbers: dict[str, Any] = dict(recipe.optimizer_numbers)
     if recipe.optimizer != "sgd":  # which everybody writes the same way
         numbers["dialect"] = recipe.dialect
     optimizer = optimizers.OPTIMIZERS[recipe.optimizer](**numbers)

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import lax
-from jax.extend.core import Literal
+from jax import Array, lax
+from jax.extend.core import Jaxpr, Literal, Var
+from optax import OptState
 
 from ..data.datasets import scale
 from ..data.order import padded_runs
@@ -20,6 +21,14 @@ from ..layouts import Weights, dense_names
 from ..recipe import Recipe
 from .cache import Kept
 from .contract import Backend, Operation, Running, Step
+
+Tree = dict[str, Array]
+"""Weights, or what there is one of for each, as JAX's arrays by name."""
+Carry = tuple[Tree, OptState]
+"""What goes from update to update: the weights and the optimizer's memory."""
+Pair = tuple[Array, Array]
+Plan = tuple[Array, Array, Array]
+"""Of some updates: their batches' indices, their rates, and whether each is wanted."""
 
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}
 SLOTS = {"velocity": "trace", "m": "mu", "v": "nu"}
@@ -34,7 +43,7 @@ told which of its updates are wanted."""
 
 
 @partial(jax.jit, static_argnames="recipe")
-def predict(recipe: Recipe, weights: dict, images: jax.Array) -> jax.Array:
+def predict(recipe: Recipe, weights: Tree, images: Array) -> Array:
     """Logits (N, classes) of images (N, inputs)."""
     x = images
     for layer in range(len(recipe.hidden) + 1):
@@ -45,7 +54,7 @@ def predict(recipe: Recipe, weights: dict, images: jax.Array) -> jax.Array:
     return x
 
 
-def loss_and_logits(weights: dict, recipe: Recipe, images: jax.Array, labels: jax.Array) -> tuple:
+def loss_and_logits(weights: Tree, recipe: Recipe, images: Array, labels: Array) -> Pair:
     """What is minimised, a scalar, and the logits on the way to it."""
     logits = predict(recipe, weights, images)
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
@@ -55,7 +64,7 @@ def loss_and_logits(weights: dict, recipe: Recipe, images: jax.Array, labels: ja
     return loss, logits
 
 
-def optimizer(recipe: Recipe, learning_rate) -> optax.GradientTransformation:
+def optimizer(recipe: Recipe, learning_rate: Array | float) -> optax.GradientTransformation:
     """Optax's own, made anew for each update's rate: it is two pure functions and costs nothing.
 
     (`optax.inject_hyperparams` also changes a rate, but rounds the betas to the weights' dtype.)
@@ -76,45 +85,50 @@ def optimizer(recipe: Recipe, learning_rate) -> optax.GradientTransformation:
 
 
 @partial(jax.jit, static_argnames="recipe")
-def update(recipe: Recipe, weights: dict, memory, images, labels, learning_rate) -> tuple:
+def update(
+    recipe: Recipe, weights: Tree, memory: OptState, images: Array, labels: Array, rate: Array
+) -> tuple[Tree, OptState, Array, Array, Tree]:
     """One update: the new weights and memory; logits, loss and gradients from before it."""
     slope = jax.value_and_grad(loss_and_logits, has_aux=True)
     (loss, logits), gradients = slope(weights, recipe, images, labels)
-    moves, memory = optimizer(recipe, learning_rate).update(gradients, memory, weights)
+    moves, memory = optimizer(recipe, rate).update(gradients, memory, weights)
     return optax.apply_updates(weights, moves), memory, logits, loss, gradients
 
 
 @partial(jax.jit, static_argnames="recipe")
-def update_many(recipe: Recipe, weights: dict, memory, images, labels, plan: tuple) -> tuple:
+def update_many(
+    recipe: Recipe, weights: Tree, memory: OptState, images: Array, labels: Array, plan: Plan
+) -> tuple[Carry, Pair]:
     """The updates of a plan: order (CHUNK, batch size), rates (CHUNK,), wanted (CHUNK,) bool.
 
     Returns the weights and memory after them, and each one's loss and number of right answers.
     """
 
-    def one(carry: tuple, batch: jax.Array, rate: jax.Array) -> tuple:
+    def one(carry: Carry, batch: Array, rate: Array) -> tuple[Carry, Pair]:
         pixels, answers = images[batch], labels[batch]
         if pixels.dtype == jnp.uint8:  # what `datasets.scale` does, a batch at a time
             pixels = pixels.astype(recipe.dtype) * scale(np.ones((), np.uint8), recipe.dtype)
         *carried, logits, loss, _ = update(recipe, *carry, pixels, answers, rate)
         return tuple(carried), (loss, jnp.count_nonzero(logits.argmax(axis=1) == answers))
 
-    def none(carry: tuple, batch: jax.Array, rate: jax.Array) -> tuple:
+    def none(carry: Carry, batch: Array, rate: Array) -> tuple[Carry, Pair]:
         return carry, (jnp.zeros((), recipe.dtype), jnp.zeros((), int))
 
-    def one_if_wanted(carry: tuple, planned: tuple) -> tuple:
+    def one_if_wanted(carry: Carry, planned: Plan) -> tuple[Carry, Pair]:
         batch, rate, wanted = planned
         return lax.cond(wanted, one, none, carry, batch, rate)
 
     return lax.scan(one_if_wanted, (weights, memory), plan)
 
 
-def add_operations(jaxpr, names: dict, found: list[Operation]) -> None:
+def add_operations(jaxpr: Jaxpr, names: dict[Var, str], found: list[Operation]) -> None:
     """Add a jaxpr's primitives in their order; a function that it calls is opened in its place.
 
-    `names` has the node that each of its inputs comes from, and gets those of its results.
+    `names` has the node that each of its inputs comes from, and gets those of its results;
+    "" is a constant, which has none.
     """
     for equation in jaxpr.eqns:
-        sources = [None if isinstance(v, Literal) else names[v] for v in equation.invars]
+        sources = ["" if isinstance(v, Literal) else names[v] for v in equation.invars]
         called = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
         if called:
             names.update(zip(called.jaxpr.invars, sources, strict=True))
@@ -168,11 +182,11 @@ class Network(Backend):
     def _write_weights(self, weights: Weights) -> None:
         self.parameters = self._arrays(weights)
 
-    def _numpy(self, named: dict) -> Weights:
+    def _numpy(self, named: Tree) -> Weights:
         """A copy of each, in the recipe's order: JAX sorts a dictionary by its keys."""
         return {name: np.array(named[name]) for name in self.recipe.shapes}
 
-    def _arrays(self, named: Weights) -> dict[str, jax.Array]:
+    def _arrays(self, named: Weights) -> Tree:
         with self._as_needed():
             return {name: jnp.array(array, self.recipe.dtype) for name, array in named.items()}
 
@@ -229,7 +243,7 @@ class Network(Backend):
                 runs.append([np.array(column)[:count] for column in columns])
         return Running(*(np.concatenate(column) for column in zip(*runs, strict=True)))
 
-    def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
+    def _on_device(self, images: np.ndarray, labels: np.ndarray) -> Pair:
         """The training set as JAX's arrays."""
         dtype = jnp.uint8 if images.dtype == np.uint8 else self.recipe.dtype
         return jnp.asarray(images, dtype), jnp.asarray(labels, jnp.int32)

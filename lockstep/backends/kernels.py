@@ -34,7 +34,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -62,7 +62,7 @@ compiled = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 """For what compiled code alone calls: without what Python would need, it compiles faster."""
 
 
-def entry(function: Callable, **changes) -> Callable:
+def entry(function: Callable[..., Any], **changes: Any) -> Callable[..., Any]:
     """Compile a function that Python calls, and keep the machine code on disk.
 
     Numba puts it beside this file, else into the user's cache folder; NUMBA_CACHE_DIR says where.
@@ -217,12 +217,12 @@ class Lanes(types.Type):
 class LanesModel(models.PrimitiveModel):
     """LLVM's own vector type, which it spreads over as many registers as the processor needs."""
 
-    def __init__(self, manager, lanes: Lanes) -> None:
+    def __init__(self, manager: Any, lanes: Lanes) -> None:
         one = manager.lookup(lanes.dtype).get_value_type()
         super().__init__(manager, lanes, ir.VectorType(one, lanes.count))
 
 
-def _zeros(size: int) -> Callable:
+def _zeros(size: int) -> Callable[..., Any]:
     def zeros(context, array):
         lanes = Lanes(array.dtype, size * 8 // array.dtype.bitwidth)
 

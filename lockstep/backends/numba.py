@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -103,7 +103,7 @@ class Network(Backend):
 
     # --- Weights and the optimizer's memory, in and out ---
 
-    def _views(self, field: str) -> Iterator[tuple[str, tuple, np.ndarray]]:
+    def _views(self, field: str) -> Iterator[tuple[str, tuple[slice, ...], np.ndarray]]:
         """For each part and weight: its name, which of it is the part's, and a view of that."""
         for part in self.parts:
             vector, units = getattr(part, field), part.last - part.first
@@ -275,7 +275,7 @@ class Network(Backend):
     def _net(self) -> kernels.Net:
         """The recipe and the optimizer's constants as the kernels take them."""
         recipe, by_hand = self.recipe, self.optimizer
-        constants = {
+        constants: dict[str, Callable[[], tuple[float, float]]] = {
             "velocity": lambda: (by_hand.momentum, 0),
             "v": lambda: (1 - by_hand.rho, 0),
             "m": lambda: (1 - by_hand.beta1, 1 - by_hand.beta2),

@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,7 @@ with keras_on_tensorflow():
     import keras
     import tensorflow as tf
     from keras.src.backend.common import global_state
+    from tensorflow import Tensor
     from tensorflow.python.eager import context
 
 SLOTS = {"velocity": "momentum", "m": "momentum", "v": "velocity"}
@@ -64,7 +66,7 @@ HEADS = {
 # --- The process' own settings, which a network needs otherwise -----------------------------------
 
 
-def settings() -> tuple:
+def settings() -> tuple[str, keras.DTypePolicy | None, bool, int]:
     """As they are: Keras' default dtype, twice; TF32; and what TensorFlow logs."""
     return (
         keras.config.floatx(),
@@ -129,7 +131,9 @@ class ImitatingAdam(keras.optimizers.Adam):
         super().__init__(recipe.learning_rate, recipe.beta1, recipe.beta2, recipe.epsilon)
         self.recipe, self.formulas = recipe, formulas
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
         """Keras computes lr·√k₂/k₁ · m/(√v + ε), k = 1 - βᵗ with betas rounded to float32.
 
         With exact betas the rate is to be lr·√c₂/c₁, and an epsilon outside is ε·√c₂.
@@ -156,7 +160,7 @@ class Scribe(keras.Model):
         super().__init__()
         self.seen: list[np.ndarray] = []
 
-    def train_step(self, data):
+    def train_step(self, data: Tensor) -> dict[str, float]:
         self.seen.append(data.numpy())
         return {"loss": 0.0}  # `fit` wants something to report
 
@@ -167,16 +171,16 @@ class Diary(keras.callbacks.Callback):
     def __init__(self, rates: list[float]) -> None:
         super().__init__()
         self.rates = rates
-        self.told: list[dict] = []
+        self.told: list[dict[str, float]] = []
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: object = None) -> None:
         self.model.optimizer.learning_rate.assign(self.rates[0])
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: object = None) -> None:
         if batch and self.rates[batch] != self.rates[batch - 1]:
             self.model.optimizer.learning_rate.assign(self.rates[batch])
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         self.told.append(logs)
 
 
@@ -292,7 +296,9 @@ class Network(Backend):
             for name, variable in self._slot(slot):
                 variable.assign(memory[slot][name] if memory else np.zeros(variable.shape))
 
-    def _update(self, images, labels, learning_rate):
+    def _update(
+        self, images: Tensor, labels: Tensor, learning_rate: Tensor
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Forward, loss, backward, apply, as a custom Keras training step has it."""
         with tf.GradientTape() as tape:
             logits = self.model(images, training=True)
@@ -304,7 +310,9 @@ class Network(Backend):
         self.optimizer.apply(gradients, self.model.trainable_variables)
         return logits, loss, gradients
 
-    def _loop(self, images, labels, order, rates, count):
+    def _loop(
+        self, images: Tensor, labels: Tensor, order: Tensor, rates: Tensor, count: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """`count` updates in one compiled loop; order (CHUNK, batch size), rates (CHUNK,)."""
         losses = tf.TensorArray(self.recipe.dtype, size=len(order))
         correct = tf.TensorArray(tf.int64, size=len(order))
@@ -349,7 +357,14 @@ class Network(Backend):
         runs = [self._run(images, labels, *run) for run in padded_runs(batches, rates, CHUNK)]
         return Running(*(np.concatenate(column) for column in zip(*runs, strict=True)))
 
-    def _run(self, images, labels, order: np.ndarray, rates: np.ndarray, count: int) -> Running:
+    def _run(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        order: np.ndarray,
+        rates: np.ndarray,
+        count: int,
+    ) -> Running:
         """The first `count` updates of a run, which may be none."""
         with self._as_needed():
             data = self.resident.of(images, labels)
@@ -364,7 +379,7 @@ class Network(Backend):
         for order, rates, _ in padded_runs([batches[0], batches[-1]], np.zeros(2), CHUNK):
             self._run(images, labels, order, rates, 0)
 
-    def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
+    def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
         """The training set as tensors."""
         dtype = tf.uint8 if images.dtype == np.uint8 else self.recipe.dtype
         return tf.constant(images, dtype), tf.constant(labels, tf.int32)
@@ -385,7 +400,7 @@ class TutorialNetwork(Network):
     """Keras as its tutorials train: `compile`, then `fit`."""
 
     tutorial = "fit"
-    _scaled: tuple = (None, None)
+    _scaled: tuple[Any, Any] = (None, None)
     warm_up = Backend.warm_up
 
     def build(self) -> None:
@@ -426,6 +441,6 @@ class TutorialNetwork(Network):
             self._scaled = (images, self.scaled(images))
         return self._scaled[1]
 
-    def _penalty(self, kernel):
+    def _penalty(self, kernel: keras.Variable) -> Tensor:
         """`keras.regularizers.L2(l2 / 2)`, which would round that number to float32."""
         return self.recipe.l2 / 2 * tf.reduce_sum(kernel**2)

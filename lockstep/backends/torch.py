@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.func import functional_call, grad_and_value
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
@@ -24,20 +24,23 @@ from ..recipe import Recipe
 from .cache import Kept
 from .contract import CLIPPED, Backend, Formulas, Operation, Running, Step, optimizer_slots
 
+Tensors = Sequence[Tensor]
+Pair = tuple[Tensor, Tensor]
+
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 SLOTS = {"velocity": "momentum_buffer", "m": "exp_avg", "v": "exp_avg_sq"}
 """The contract's names for an optimizer's memory, and torch.optim's; RMSprop's is below."""
 
 
-def _softmax_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def _softmax_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.nll_loss(logits.softmax(1).log(), labels)
 
 
-def _clipped_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def _clipped_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(logits.softmax(1).clamp(*CLIPPED).log(), labels)
 
 
-LOSSES: dict[str, Callable] = {
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "logits": functional.cross_entropy,
     "softmax": _softmax_loss,
     "clipped": _clipped_loss,
@@ -107,7 +110,7 @@ def float32_products(precision: str) -> Iterator[None]:
 
 
 def move(
-    recipe: Recipe, decays: bool, weight, gradient, memory: Sequence, numbers: torch.Tensor
+    recipe: Recipe, decays: bool, weight: Tensor, gradient: Tensor, memory: Tensors, numbers: Tensor
 ) -> None:
     """Change one weight and what the optimizer remembers of it, in place, as `torch.optim` does.
 
@@ -136,12 +139,12 @@ def move(
             weight.sub_(rate * m / (v.sqrt() * root + recipe.epsilon))
 
 
-def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+def to_numpy(tensor: Tensor) -> np.ndarray:
     """A copy."""
     return np.array(tensor.detach().cpu().numpy())
 
 
-def named(recipe: Recipe, tensors: Iterable[torch.Tensor]) -> Weights:
+def named(recipe: Recipe, tensors: Iterable[Tensor]) -> Weights:
     """A copy of each weight's tensor, named and laid out as the contract has it."""
     pairs = zip(recipe.layouts.items(), tensors, strict=True)
     return {
@@ -180,7 +183,7 @@ class Network(Backend):
     def own_batches(cls, count: int, batch_size: int, epochs: int, seed: int) -> list[np.ndarray]:
         """The order in which `DataLoader(shuffle=True)` with a seeded generator goes."""
         generator = torch.Generator().manual_seed(seed)
-        loader = DataLoader(range(count), batch_size, shuffle=True, generator=generator)  # type: ignore[arg-type]
+        loader = DataLoader(range(count), batch_size, shuffle=True, generator=generator)
         return [batch.numpy() for _ in range(epochs) for batch in loader]
 
     @property
@@ -206,7 +209,7 @@ class Network(Backend):
         self.decays = [layout.decays for layout in recipe.layouts.values()]
         self._reset_optimizer()
         self.resident = Kept(self._on_device)
-        self._compiled: Callable | None = None
+        self._compiled: Callable[..., Tensors] | None = None
         self._note = ""
 
     def _reset_optimizer(self) -> None:
@@ -243,12 +246,12 @@ class Network(Backend):
         rate = learning_rate * (math.sqrt(k2) / k1) / (math.sqrt(c2) / c1)
         return {"lr": rate, "eps": epsilon / math.sqrt(c2)}
 
-    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+    def _tensor(self, array: np.ndarray) -> Tensor:
         """The array on the device: on the CPU the same memory, images in the model's dtype."""
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         return tensor.to(self.device, self.dtype if tensor.is_floating_point() else torch.int64)
 
-    def _scale(self, images: torch.Tensor) -> torch.Tensor:
+    def _scale(self, images: Tensor) -> Tensor:
         """What `datasets.scale` makes of pixels, in the same one multiplication."""
         return images.to(self.dtype) * self.factor if images.dtype == torch.uint8 else images
 
@@ -291,7 +294,7 @@ class Network(Backend):
             ],
         )
 
-    def _objective(self, logits: torch.Tensor, labels: torch.Tensor, weights) -> torch.Tensor:
+    def _objective(self, logits: Tensor, labels: Tensor, weights: Iterable[Tensor]) -> Tensor:
         """What is minimised: the loss, and the L2 penalty if asked.
 
         The penalty is in the loss, where `.grad` shows it, rather than in the optimizer's
@@ -304,7 +307,7 @@ class Network(Backend):
             loss = loss + self.recipe.l2 / 2 * squares
         return loss
 
-    def _update(self, images: torch.Tensor, labels: torch.Tensor, learning_rate: float) -> tuple:
+    def _update(self, images: Tensor, labels: Tensor, learning_rate: float) -> Pair:
         """Forward, loss, backward, step: the tutorial's four lines."""
         numbers = {"lr": learning_rate}
         if self.formulas:
@@ -393,10 +396,18 @@ class Network(Backend):
         several = with_its_own_code(Network._several).__get__(self)
         self._compiled = torch.compile(several, fullgraph=True, dynamic=False, mode=mode)
 
-    def _several(self, weights, memory, images, labels, order, numbers) -> tuple:
+    def _several(
+        self,
+        weights: Tensors,
+        memory: Sequence[Tensors],
+        images: Tensor,
+        labels: Tensor,
+        order: Tensors,
+        numbers: Tensor,
+    ) -> Pair:
         """UNROLLED updates in place, to be compiled; the loss and the right answers of each."""
 
-        def objective(weights: Sequence[torch.Tensor], pixels, answers) -> tuple:
+        def objective(weights: Tensors, pixels: Tensor, answers: Tensor) -> Pair:
             named = dict(zip(self.names, weights, strict=True))
             logits = functional_call(self.model, named, (pixels,))
             return self._objective(logits, answers, weights), logits
@@ -414,7 +425,7 @@ class Network(Backend):
                 correct.append((logits.argmax(1) == answers).sum())
             return torch.stack(losses), torch.stack(correct)
 
-    def _numbers(self, rates: np.ndarray) -> torch.Tensor:
+    def _numbers(self, rates: np.ndarray) -> Tensor:
         """What changes from update to update (count, 3): `move` says for what.
 
         Adam's rate is divided by c₁ and its √v by √c₂, c = 1 - βᵗ, in float64 as by `torch.optim`.
@@ -431,7 +442,7 @@ class Network(Backend):
         for own in self.optimizer.state.values():
             own["step"].fill_(self.updates)
 
-    def _on_device(self, images: np.ndarray, labels: np.ndarray) -> tuple:
+    def _on_device(self, images: np.ndarray, labels: np.ndarray) -> Pair:
         """The training set as tensors."""
         pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
         if pixels.is_floating_point():
@@ -463,7 +474,7 @@ class TutorialNetwork(Network):
     tutorial = "DataLoader"
     warm_up = Backend.warm_up
     fused = None
-    _kept: tuple = (None, None, None)
+    _kept: tuple[Any, Any, Any] = (None, None, None)
 
     def train_epoch(
         self,

@@ -23,7 +23,8 @@ FROM_THE_DATA = ("inputs", "classes")
 RECIPE = [f for f in dataclasses.fields(Recipe) if f.name not in FROM_THE_DATA]
 FLAGS = {"learning_rate": "--lr"}
 """Where a flag is not called as the recipe's field."""
-KINDS = {"int": int, "float": float}
+KINDS: dict[str, tuple[type, str]] = {"int": (int, "N"), "float": (float, "X")}
+"""How a flag of this type is read, and what its help calls the value; others are text."""
 
 
 def add_recipe(command: argparse.ArgumentParser, **defaults: object) -> None:
@@ -38,11 +39,11 @@ def add_recipe(command: argparse.ArgumentParser, **defaults: object) -> None:
         if default is not None:
             shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
             words += f" (default: {shown})"
-        kind = KINDS.get(str(field.type))
-        metavar = {int: "N", float: "X"}.get(kind, "SIZES" if field.name == "hidden" else "NAME")  # type: ignore[arg-type]
+        text = str, "SIZES" if field.name == "hidden" else "NAME"
+        kind, metavar = KINDS.get(str(field.type), text)
         flag = FLAGS.get(field.name, f"--{field.name.replace('_', '-')}")
         group.add_argument(
-            flag, dest=field.name, type=kind or str, metavar=metavar, help=words.replace("%", "%%")
+            flag, dest=field.name, type=kind, metavar=metavar, help=words.replace("%", "%%")
         )
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..by_hand.arrays import Array
 from ..data.datasets import Dataset
 from ..errors import LockstepError, reason
+from ..layouts import Weights
 from ..processes import parent
 from ..proof.trace import Number, Numbers, from_archive_key, of_kind
 from ..recipe import Recipe
@@ -65,7 +66,7 @@ def check(
             "folder": str(folder),
         }
         try:
-            result: dict = parent.send(runner.__name__, job, time_limit=time_limit)
+            result: dict[str, Any] = parent.send(runner.__name__, job, time_limit=time_limit)
         except parent.ChildFailed as error:
             message = str(error)
             about_the_file = message.startswith(path.name)
@@ -74,7 +75,7 @@ def check(
             return verdict_on(given, dict(answers), result)
 
 
-def verdict_on(given: Given, answers: dict[str, np.ndarray], result: dict) -> Verdict:
+def verdict_on(given: Given, answers: dict[str, np.ndarray], result: dict[str, Any]) -> Verdict:
     """The verdict on a file's answers."""
     recipe = dataclasses.replace(given.recipe, dialect=result["dialect"])
     images, findings = given.images.astype(float), []
@@ -119,10 +120,12 @@ def _seen(given: Given, images: np.ndarray, places: dict[str, Numbers]) -> list[
     return seen
 
 
-def _see_training(given: Given, images: np.ndarray) -> Callable[..., list[Seen]]:
+def _see_training(given: Given, images: np.ndarray) -> diagnose.See:
     initial = in_float64(given.recipe.initial_weights())
 
-    def see(batches, losses, weights, factor: float) -> list[Seen]:
+    def see(
+        batches: list[Array], losses: Array | None, weights: Weights | None, factor: float
+    ) -> list[Seen]:
         rate = given.recipe.learning_rate * factor
         steps = []
         for i, batch in enumerate(batches):

@@ -176,17 +176,18 @@ class Trained(NamedTuple):
     """(batches,): the losses of a training with learning rate 0, which tell the order alone."""
 
 
+See = Callable[[list[Array], Array | None, Weights | None, float], list[Seen]]
+"""Makes a training's steps from batches, losses, weights at its end and a factor of the rate; only
+the first one's weights were seen."""
+
+
 def diagnose_training(
     recipe: Recipe,
     batches: list[Array],
-    see: Callable[[list[Array], Array | None, Weights | None, float], list[Seen]],
+    see: See,
     trained: Trained,
 ) -> list[Finding]:
-    """What is wrong in a training over these batches.
-
-    `see(batches, losses, weights, rate factor)` makes its steps, of which only the first one's
-    weights were seen.
-    """
+    """What is wrong in a training over these batches, whose steps `see` makes."""
     count = len(batches) if trained.losses is None else len(trained.losses)
     if count == len(batches):
         findings = diagnose_steps(recipe, see(batches, trained.losses, trained.weights, 1.0))
@@ -216,7 +217,7 @@ def differs(recipe: Recipe, steps: Sequence[Seen]) -> bool:
     return any(error > 1 for error in judge.errors(judge.right).values())
 
 
-def _same_sum(recipe: Recipe, batches: list[Array], see: Callable, still: Array | None) -> bool:
+def _same_sum(recipe: Recipe, batches: list[Array], see: See, still: Array | None) -> bool:
     """Whether losses at learning rate 0 differ batch by batch and agree in their sum."""
     if still is None or len(still) != len(batches):
         return False

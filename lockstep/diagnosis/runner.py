@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from ..backends.numpy import Network
 from ..errors import LockstepError, one_of
 from ..layouts import Weights
 from ..processes import child
+from ..processes.events import OnEvent
 from ..proof.trace import Number, Numbers, archive_key, from_archive_key, of_kind
 from ..recipe import DIALECTS, Recipe, from_dict
 from .given import Given
@@ -30,8 +32,11 @@ from .given import Given
 PARTS = {"loss": "loss", "gradients": "gradient", "weights": "weight"}
 """What a file's `step` may return → the kind of number that it is."""
 
+StepFunction = Callable[[Weights, np.ndarray, np.ndarray, float], Numbers]
+"""One update, of (weights, images, labels, learning rate): every number of it that is returned."""
 
-def _work(job: dict, on_event: Callable[[dict], None]) -> dict:
+
+def _work(job: child.Request, on_event: OnEvent) -> dict[str, Any]:
     """Run the file over the steps; returns which forms it has, and leaves answers.npz."""
     path, folder = Path(job["file"]), Path(job["folder"])
     recipe = from_dict(job["recipe"])
@@ -40,7 +45,7 @@ def _work(job: dict, on_event: Callable[[dict], None]) -> dict:
     sys.path.insert(0, str(path.parent))  # for what it imports from beside it
     program = UserProgram(path, recipe)
     answers, broken = gathered(program, given)
-    np.savez(folder / "answers.npz", **answers)  # type: ignore[arg-type]
+    np.savez(folder / "answers.npz", **answers)  # type: ignore[arg-type]  # `allow_pickle` is a bool
     return {"forms": program.forms, "dialect": program.dialect, "broken": broken}
 
 
@@ -85,7 +90,7 @@ class UserProgram:
                 "`lockstep verify --template` writes a file that has."
             )
 
-    def _imported(self):
+    def _imported(self) -> ModuleType:
         spec = importlib.util.spec_from_file_location("user_program", self.path)
         if spec is None or spec.loader is None:
             raise LockstepError(f"{self.path.name} is not a Python file: its name must end in .py.")
@@ -119,7 +124,7 @@ class UserProgram:
             yield from self._training(given, images)
 
     def _steps(
-        self, given: Given, images: np.ndarray, step: Callable
+        self, given: Given, images: np.ndarray, step: StepFunction
     ) -> Iterator[tuple[str, np.ndarray]]:
         """The steps on the program's own way, and a last one from weights with large logits.
 
@@ -140,7 +145,9 @@ class UserProgram:
             shown = {number: a for number, a in numbers.items() if number.kind != "weight"}
             yield from _answered(len(given.batches), steep, shown)
 
-    def _step(self, weights: Weights, images, labels, rate: float) -> Numbers:
+    def _step(
+        self, weights: Weights, images: np.ndarray, labels: np.ndarray, rate: float
+    ) -> Numbers:
         """Call the file's `step` with copies, and check what it returns."""
         given = {name: W.copy() for name, W in weights.items()}
         with self.speaking():
@@ -159,7 +166,7 @@ class UserProgram:
                 numbers |= {Number(PARTS[part], name): a for name, a in tensors.items()}
         return numbers
 
-    def _network(self) -> Callable:
+    def _network(self) -> StepFunction:
         """A step of the file's class of the contract, in the form of `step`."""
         network_class = self.module.Network
         if not (isinstance(network_class, type) and issubclass(network_class, Backend)):
@@ -172,7 +179,7 @@ class UserProgram:
             self.dialect = one_of(DIALECTS, network.dialect, "dialect")
         left: Weights = {}  # by the network itself, at its last step
 
-        def step(weights: Weights, images, labels, rate: float) -> Numbers:
+        def step(weights: Weights, images: np.ndarray, labels: np.ndarray, rate: float) -> Numbers:
             nonlocal left
             with self.speaking():
                 if any(weights[name] is not W for name, W in left.items()):  # the steep step

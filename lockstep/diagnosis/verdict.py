@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Verdict:
         """What is wrong first, in one sentence; None if nothing is."""
         return self.findings[0].diagnosis if self.findings else None
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         found = [{**dataclasses.asdict(f), "diagnosis": f.diagnosis} for f in self.findings]
         return {

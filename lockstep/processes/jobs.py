@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..data.datasets import Dataset
 from ..recipe import Recipe, from_dict
+from .child import Request
 
 
 def job(
     backend: str, recipe: Recipe, data: Dataset, device: str, as_tutorial: bool = False
-) -> dict[str, Any]:
+) -> Request:
     """What every job says; each task documents what its own says besides."""
     return {
         "backend": backend,
@@ -25,6 +24,6 @@ def job(
     }
 
 
-def recipe_of(job: dict[str, Any]) -> Recipe:
+def recipe_of(job: Request) -> Recipe:
     """The recipe that a job carries."""
     return from_dict(job["recipe"], "the job")

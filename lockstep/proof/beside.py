@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from ..backends.numpy import Network as ByHand
 from ..data.datasets import Dataset, Split, scale
 from ..data.order import epoch_batches
 from ..errors import LockstepError
+from ..processes.child import Request
 from ..processes.events import OnEvent
 from ..recipe import Recipe
 from ..recipe import from_dict as recipe_from_dict
@@ -27,15 +29,18 @@ from ..runs.typed import plain
 from .comparison import Comparison, tolerances
 from .trace import Number, left_by, numbers_of
 
+Batch = tuple[np.ndarray, np.ndarray, float]
+"""Images, labels, learning rate."""
+
 
 def beside(
     network: Backend,
     reference: ByHand,
-    batches: Iterable[tuple[np.ndarray, np.ndarray, float]],
+    batches: Iterable[Batch],
     view: str,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Step both through the batches (images, labels, learning rate).
+    """Step both through the batches.
 
     Both start from the same weights with an empty memory; `on_step` gets the number of each
     step done. Returns the tensors' names, and what `Comparison` calls differences and undecided.
@@ -119,7 +124,7 @@ def _difference(theirs: np.ndarray, ours: np.ndarray) -> float:
     return float(np.abs(theirs - ours).max())
 
 
-def batches_of(recipe: Recipe, data: Split, steps: int) -> Iterator[tuple]:
+def batches_of(recipe: Recipe, data: Split, steps: int) -> Iterator[Batch]:
     """`steps` batches of scaled images, with labels and learning rate, over as many epochs."""
     for rate, batch in zip(
         rates_of(recipe, steps), order_of(recipe, len(data.labels), steps), strict=True
@@ -142,7 +147,7 @@ def order_of(recipe: Recipe, count: int, steps: int) -> list[np.ndarray]:
     return order[:steps]
 
 
-def work(job: dict, network_class: type[Backend], data: Dataset, on_event: OnEvent) -> None:
+def work(job: Request, network_class: type[Backend], data: Dataset, on_event: OnEvent) -> None:
     """The child's part: one backend in every trial, in every view that is asked for.
 
     The job says besides: "trials", each a recipe, its views and a device; "steps", "dialect",
@@ -174,5 +179,5 @@ def work(job: dict, network_class: type[Backend], data: Dataset, on_event: OnEve
             on_event({"event": "comparison", "trial": place, "comparison": plain(found)})
 
 
-def _tell_step(on_event: OnEvent, about: dict, step: int) -> None:
+def _tell_step(on_event: OnEvent, about: dict[str, Any], step: int) -> None:
     on_event({"event": "step", "step": step, **about})

@@ -15,7 +15,7 @@ from ..data.order import OrderHash
 from ..errors import LockstepError, TrainingFailed
 from ..layouts import weights_sha256
 from ..processes import jobs, parent
-from ..processes.events import OnEvent, nobody
+from ..processes.events import Event, OnEvent, nobody
 from ..recipe import Recipe
 from ..runs.typed import typed
 from . import child
@@ -63,7 +63,7 @@ def prove(
     found: list[list[Comparison]] = [[] for _ in trials]
     failures: dict[str, parent.ChildFailed] = {}
 
-    def listen(backend: str, event: dict) -> None:
+    def listen(backend: str, event: Event) -> None:
         if event["event"] == "comparison":
             found[event["trial"]].append(typed(event["comparison"], Comparison))
         else:

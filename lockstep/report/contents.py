@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ..proof.comparison import Comparison, Proof
 from ..runs.predictions import disagreements
 from . import figures, sentences
-from .figures.learning import gap
+from .figures.learning import Histories, gap
 from .load import Run
 from .tables import Column, Table
 
@@ -98,7 +98,7 @@ def _learning(evidence: Run) -> Iterator[Exhibit]:
         )
 
 
-def _gaps(histories) -> Table:
+def _gaps(histories: Histories) -> Table:
     keys = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
     found = [gap(histories, key) for key in keys]
     units = {"loss": "nats", "accuracy": "share"}

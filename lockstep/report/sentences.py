@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -175,7 +176,7 @@ def noise_sentence(results: Results) -> str:
     return " ".join(said)
 
 
-def _said_of(rows: Sequence[Sequence]) -> str:
+def _said_of(rows: Sequence[Sequence[Any]]) -> str:
     """One sentence about the pairs."""
     beyond = [row for row in rows if row[-1] == VERDICTS["effect"]]
     seeds = min(row[2] for row in rows)
@@ -381,13 +382,13 @@ def accuracy_words(values: Sequence[float], verdict: str) -> str:
     return f"noise ({points(values)})" if verdict == "noise" else points(values)
 
 
-def explanation_columns(explanation: Mapping) -> tuple[str, ...]:
+def explanation_columns(explanation: Mapping[str, Any]) -> tuple[str, ...]:
     """The head of the table of rungs."""
     steps = (f"step {step}" for step in explanation["ladder"][0]["weights"])
     return ("aligned", "change", *steps, "loss", "test accuracy", "reported accuracy")
 
 
-def explanation_row(rung: Mapping) -> tuple[str, ...]:
+def explanation_row(rung: Mapping[str, Any]) -> tuple[str, ...]:
     """One rung's cells: what EXPLANATION_NOTE says, in the order of the columns."""
     weights = (f"{statistics.median(values):.1e}" for values in rung["weights"].values())
     return (

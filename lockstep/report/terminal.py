@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +19,12 @@ from .sentences import (
     tutorial_sentences,
 )
 
+if TYPE_CHECKING:  # Rich is imported when something is printed
+    from rich.console import Console
+    from rich.table import Table
 
-def epoch_line(entry: dict, epochs: int) -> str:
+
+def epoch_line(entry: Mapping[str, Any], epochs: int) -> str:
     """`epoch 3/10   train loss 0.1812, accuracy 94.93%   test loss …   0.71 s`."""
     parts = [f"epoch {entry['epoch']:>{len(str(epochs))}}/{epochs}"]
     for part in ("train", "test"):
@@ -83,7 +88,7 @@ def print_proof(proof: Proof) -> None:
     console.print(proof.verdict, soft_wrap=True, markup=False)
 
 
-def _grid(comparison: Comparison):
+def _grid(comparison: Comparison) -> Table:
     """Rows are tensors, columns stretches of steps; a cell is the largest difference in it."""
     from rich.table import Table
     from rich.text import Text
@@ -115,7 +120,7 @@ def _stretches(steps: int) -> list[tuple[int, int]]:
     return list(zip([1, *(end + 1 for end in ends)], [*ends, steps], strict=True))
 
 
-def print_explanation(explanation: Mapping) -> None:
+def print_explanation(explanation: Mapping[str, Any]) -> None:
     """The ladder, the reverse and the conclusion, from `Explanation.to_dict`."""
     from rich.markup import escape
     from rich.table import Table
@@ -149,7 +154,7 @@ def print_inventory(entries: Sequence[Entry]) -> None:
     _console().print(table)
 
 
-def _console():
+def _console() -> Console:
     from rich.console import Console
 
     console = Console()

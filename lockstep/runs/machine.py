@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ WIDEST = {"avx512f": "AVX-512", "avx2": "AVX2"}
 """Linux' flags for sets of vector instructions, widest first, and their names."""
 
 
-def environment() -> dict:
+def environment() -> dict[str, Any]:
     """The machine and the versions that a reader needs to make sense of the figures."""
     return {
         "lockstep": __version__,

@@ -7,7 +7,7 @@ framework: "labels" (N,), "logits.<backend>" (N, classes), "shown" (S,): which t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,7 +93,7 @@ def save(path: Path, predicted: Predictions) -> None:
     write_whole(path, to_bytes(contiguous))
 
 
-def load(path: Path, backends: Mapping | list[str]) -> Predictions:
+def load(path: Path, backends: Collection[str]) -> Predictions:
     """Read what `save` has written; raises if it is not whole, or a backend is not in it."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file

@@ -18,7 +18,7 @@ from .. import recipe
 from ..errors import LockstepError, reason
 
 
-def _list_of(items: dict) -> msgspec.Meta:
+def _list_of(items: dict[str, Any]) -> msgspec.Meta:
     """What the JSON Schema says of an array."""
     return msgspec.Meta(extra_json_schema={"type": "array", "items": items})
 
@@ -96,7 +96,7 @@ def read(file: Path, kind: type[R], what: str, remedy: str = "make the run again
         raise LockstepError(_sentence(error, values, kind, file, remedy)) from None
 
 
-def _recipes(values: Any) -> Iterator[dict]:
+def _recipes(values: Any) -> Iterator[dict[str, Any]]:
     """Every recipe in plain values, wherever it lies."""
     if isinstance(values, dict):
         if isinstance(values.get("recipe"), dict):
@@ -148,7 +148,7 @@ def _field(path: str, text: str, values: Any, kind: type[Record]) -> str:
     return found
 
 
-def _wrong_key(mapping: dict, text: str, values: Any, kind: type[Record]) -> str:
+def _wrong_key(mapping: dict[str, Any], text: str, values: Any, kind: type[Record]) -> str:
     """The key of the entry that is wrong: with it alone in the mapping the error is the same."""
     for key, value in list(mapping.items()):
         others = {k: mapping.pop(k) for k in list(mapping) if k != key}

@@ -19,6 +19,7 @@ from ..data.datasets import Dataset
 from ..errors import LockstepError, TrainingFailed
 from ..layouts import Weights, largest_difference
 from ..processes import jobs, parent
+from ..processes.child import Request
 from ..processes.events import OnEvent, nobody
 from ..proof import prove
 from ..proof.comparison import Proof, Proofs
@@ -238,7 +239,7 @@ def _job(
     device: str,
     folder: Path,
     keep: bool,
-) -> dict:
+) -> Request:
     """A training's job. Only the first seed of the fast way keeps files."""
     as_tutorial = label != backend
     weights = folder / "weights" / f"{backend}.safetensors"

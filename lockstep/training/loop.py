@@ -17,6 +17,7 @@ from ..data import distortions
 from ..data.datasets import Dataset, Split
 from ..data.order import OrderHash, epoch_batches
 from ..layouts import Weights, weights_sha256
+from ..processes.child import Request
 from ..processes.events import OnEvent, nobody
 from ..processes.jobs import recipe_of
 from ..recipe import Recipe
@@ -33,7 +34,9 @@ PORTIONS = 20
 """How often an epoch is interrupted to say how far it is; training as tutorials do never is."""
 
 
-def work(job: dict, network_class: type[Backend], data: Dataset, on_event: OnEvent) -> dict:
+def work(
+    job: Request, network_class: type[Backend], data: Dataset, on_event: OnEvent
+) -> dict[str, Any]:
     """A child's task: build, train, and write where the job says; gives a BackendResult as JSON.
 
     The job says besides: "weights", "first_epoch_weights" and "test_logits", each a path or None;
@@ -75,7 +78,7 @@ class Trained(NamedTuple):
     """(N, classes), with the weights of the end."""
 
 
-def _board(job: dict) -> AbstractContextManager[Board | None]:
+def _board(job: Request) -> AbstractContextManager[Board | None]:
     """What writes the events for TensorBoard, where the job asks for them."""
     if "tensorboard" not in job:
         return nullcontext()

@@ -103,7 +103,9 @@ class PenaltyScaled(Mistake):
         ("is divided by the batch's N", lambda n: 1 / n),
     )
 
-    def __init__(self, recipe: Recipe, what: str, factor: Callable, where: tuple) -> None:
+    def __init__(
+        self, recipe: Recipe, what: str, factor: Callable[[int], float], where: tuple[bool, bool]
+    ) -> None:
         super().__init__(recipe)
         self.name, self.sentence = f"L2 penalty {what}", f"the L2 penalty {what}"
         self.factor = factor

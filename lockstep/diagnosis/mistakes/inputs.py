@@ -71,7 +71,9 @@ class Inputs(Mistake):
 class LabelsShifted(Mistake):
     """By one class, or by one place in the batch, so that an image has its neighbour's label."""
 
-    def __init__(self, recipe: Recipe, name: str, sentence: str, shift: Callable) -> None:
+    def __init__(
+        self, recipe: Recipe, name: str, sentence: str, shift: Callable[..., Array]
+    ) -> None:
         super().__init__(recipe)
         self.name, self.sentence, self.shift = name, sentence, shift
 

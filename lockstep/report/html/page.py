@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import jinja2
@@ -21,7 +22,7 @@ from ...runs.records import Results, trainings
 from ...runs.typed import plain
 from .. import figures, sentences
 from ..contents import Exhibit, exhibits, galleries
-from ..listings import approach
+from ..listings import Approach, approach
 from ..load import Run
 from ..tables import Table
 
@@ -61,7 +62,7 @@ def tables(evidence: Run, drawn: list[Exhibit]) -> list[Table]:
     return list({table.name: table for table in found if table.rows}.values())
 
 
-def _approaches(evidence: Run) -> list:
+def _approaches(evidence: Run) -> list[Approach]:
     """Every backend's code once; and the way of its tutorials, if that was trained in any run."""
     found: dict[str, bool] = {}
     for label, result in evidence.results.backends.items():
@@ -143,7 +144,7 @@ def _sprite(images: np.ndarray) -> str:
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _digits(evidence: Run) -> dict:
+def _digits(evidence: Run) -> dict[str, Any]:
     """What the script needs to show the digits of a cell: who answers what, and how surely."""
     seen = evidence.predictions
     names = list(seen.logits)
@@ -180,7 +181,7 @@ def _provenance(evidence: Run) -> str:
     return json.dumps(runs[0] if len(runs) == 1 else runs, indent=2, ensure_ascii=False)
 
 
-def _origin(run: Results) -> dict:
+def _origin(run: Results) -> dict[str, Any]:
     keys = ("version", "device", "dialect", "initial_weights_sha256", "batch_order_sha256", "notes")
     values, backends = plain(run), {}
     for name, result in trainings(run.backends).items():
