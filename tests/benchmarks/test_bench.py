@@ -131,7 +131,7 @@ def test_ratios_are_taken_round_by_round():
 def test_a_disturbed_round_is_made_again_and_the_quietest_counts(monkeypatch, noise):
     quiet = {"seconds": 1.0, "cpu": 1.0, "others": 0.01, "waited": 0.01, "pace": 1.02}
     noise, louder = quiet | noise, quiet | {key: 2 * value for key, value in noise.items()}
-    contender = turns.Contender(None, None)  # no process: its turns are planted
+    contender = turns.Contender(None)  # no process: its turns are planted
 
     def measure(*planted):
         following = iter(planted)
@@ -152,7 +152,7 @@ def test_a_contender_has_its_cores_before_numpy_counts_them():
 
 def test_waiting_for_its_own_threads_is_no_noise(monkeypatch):
     """The first turn may be either; from the second on it is known."""
-    contender = turns.Contender(None, None)
+    contender = turns.Contender(None)
     alike = {"seconds": 1.0, "cpu": 2.0, "others": 0.0, "waited": 0.5, "pace": 1.0}
     monkeypatch.setattr(contender, "turn", lambda seed: alike, raising=False)
     assert [t["noisy"] for t in contender.measure(1)] == [True, False]
