@@ -330,7 +330,7 @@ def test_several_runs_are_told_apart_and_nothing_is_said_of_all(digits, tmp_path
     both = tmp_path / "both"
     shown = opened(page.write(load.load([one, other]), both))
     learning = shown.locator("#learning .lead")
-    expect(learning).to_contain_text("Whether a difference of torch · b $x$ 日本 from numpy · a")
+    expect(learning).to_contain_text("Significance of torch · b $x$ 日本")
     same = shown.locator("#same")
     expect(same).to_contain_text("the first weights")
     expect(same).to_contain_text("e" * 64)
