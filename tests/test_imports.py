@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.backends.registry import REFERENCE, ROWS
+
 PACKAGE = Path(__file__).parent.parent / "lockstep"
-COMPANIONS = {"torch": set(), "tensorflow": {"keras"}, "jax": {"optax"}, "numba": {"llvmlite"}}
+COMPANIONS = {name: set(row.companions) for name, row in ROWS.items() if name != REFERENCE}
 """Each framework, and what its backend may import besides."""
 KERNELS = {"backends/kernels.py": {"numba", "llvmlite"}}
 """What is compiled for a backend, which alone imports it; and a loop that is a floor of `bench`."""
