@@ -40,6 +40,7 @@ def start(name: str) -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "1"
     if name == "torch":
         import torch
+        import torch._dynamo  # as any optimizer does; this sets TORCHINDUCTOR_CACHE_DIR
 
         torch.manual_seed(1)
     elif name == "tensorflow":
@@ -215,7 +216,8 @@ def use(name: str) -> None:
     for dtype in ("float64", "float32"):
         recipe = Recipe(hidden=(16,), dtype=dtype, optimizer="adam", l2=1e-3)
         for network_class in classes:
-            for formulas in (None,) if name == "jax" else (None, tf32):
+            others = (tf32,) if dtype == "float32" and name in ("torch", "tensorflow") else ()
+            for formulas in (None, *others):
                 network = network_class(recipe, recipe.initial_weights(), "cpu", formulas)
                 network.warm_up(images, labels, batches)
                 network.step(images[:16], labels[:16])

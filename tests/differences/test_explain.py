@@ -113,7 +113,6 @@ def test_the_keras_program_is_the_tutorials_fit(mnist, tmp_path):
     event, weights = trained("tensorflow", mnist, tmp_path, seed=3)
     import keras
 
-    keras.config.set_dtype_policy("float32")  # other tests have left another
     keras.utils.set_random_seed(3)
     layers = [keras.layers.Dense(128, "relu"), keras.layers.Dense(10, "softmax")]
     model = keras.Sequential([keras.Input((784,)), *layers])
