@@ -15,7 +15,7 @@ from . import floors
 
 
 class Trainer(NamedTuple):
-    """What a contender gives; `lockstep/bench/__init__.py` says what each is called with."""
+    """What a contender gives; `benchmarks/__init__.py` says what each is called with."""
 
     epoch: Callable[[int], Any]
     predict: Callable[[np.ndarray], np.ndarray] | None = None

@@ -21,7 +21,7 @@ ASPECTS = {
     "metric": "metric",
     "dtype": "precision",
 }
-"""What is aligned, in this order: each a field of Program, with its name for people."""
+"""What is aligned, in this order: each a field of `Choices`, with its name for people."""
 
 
 @dataclass(frozen=True)
