@@ -67,10 +67,7 @@ def why_not_compiled(device: str) -> str:
         return "its compiler for Metal is experimental"
     try:
         torch.compile(lambda x: x + 1)(torch.ones(2, device=device))
-    except (
-        RuntimeError,
-        OSError,
-    ) as error:  # the kinds are many: no compiler, no headers, no place to write
+    except (RuntimeError, OSError) as error:  # no compiler, no headers, no place to write, …
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return f"torch.compile fails here: {lines[0] if lines else type(error).__name__}"
     return ""
