@@ -17,6 +17,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from ...backends.registry import REFERENCE
 from ...runs.files import write_whole
 from ...runs.records import Results, trainings
 from ...runs.typed import plain
@@ -100,7 +101,7 @@ def page(evidence: Run, drawn: list[Exhibit], found: list[Table]) -> str:
         csv_link=_csv_link,
         sentences=sentences,
         largest=sentences.largest_difference(evidence.proofs),
-        others=any(evidence.backend_of(label) != "numpy" for label in run.backends),
+        others=any(evidence.backend_of(label) != REFERENCE for label in run.backends),
         noise=sentences.noise_sentence(run),
         trainings=trainings,
         matrices=matrices,
