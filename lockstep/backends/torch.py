@@ -283,7 +283,7 @@ class Network(Backend):
                 if updates:
                     array = layouts[name].to_torch(memory[slot][name])
                     own[self._slot(slot)].copy_(self._tensor(array))
-        self._own = (
+        self._weights_and_memory = (
             [p.detach() for p in self.parameters.values()],
             [
                 [self.optimizer.state[p][self._slot(slot)] for slot in optimizer_slots(self.recipe)]
@@ -354,7 +354,7 @@ class Network(Backend):
             if self._compiled and len(part) == UNROLLED and len(part[0]) == len(part[-1]):
                 rows = numbers[done : done + UNROLLED]
                 with float32_products(self.precision):
-                    found = self._compiled(*self._own, *data, part, rows)
+                    found = self._compiled(*self._weights_and_memory, *data, part, rows)
                 if self.device == "cuda":  # a CUDA graph writes over its results
                     found = [column.clone() for column in found]
                 self.updates += UNROLLED

@@ -37,7 +37,7 @@ StepFunction = Callable[[Weights, np.ndarray, np.ndarray, float], Numbers]
 """One update, of (weights, images, labels, learning rate): every number of it that is returned."""
 
 
-def _work(job: child.Request, on_event: OnEvent) -> dict[str, Any]:
+def work(job: child.Request, on_event: OnEvent) -> dict[str, Any]:
     """Run the file over the steps; returns which forms it has, and leaves answers.npz."""
     path, folder = Path(job["file"]), Path(job["folder"])
     recipe = recipe_of(job)
@@ -312,4 +312,4 @@ def _words(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(child.serve(_work))
+    raise SystemExit(child.serve(work))
