@@ -1,8 +1,8 @@
-"""What a user would pick instead: `lockstep bench --with benchmarks/contenders.py` races them.
+"""What a user would pick instead: `python -m benchmarks --with` this file races them.
 
 Each trains 784-128-10, ReLU, Adam 0.001, for one epoch when called, as its own documentation would
-write it; "best" is the fastest way that we could find in the same framework. The contract is in
-`lockstep/bench/__init__.py`. Pixels are scaled before anything is timed.
+write it, or in the fastest way that we could find in the same framework. `benchmarks/__init__.py`
+says what a contender is. Pixels are scaled before anything is timed.
 """
 
 from __future__ import annotations

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lockstep.backends import registry
 from lockstep.errors import LockstepError
 
 from . import floors
 
 
 class Trainer(NamedTuple):
-    """What a contender gives; `lockstep/bench/__init__.py` says what each is called with."""
+    """What a contender gives; `benchmarks/__init__.py` says what each is called with."""
 
     epoch: Callable[[int], Any]
     predict: Callable[[np.ndarray], np.ndarray] | None = None
@@ -37,7 +38,6 @@ def own(name: str, threads: int | None = None) -> Build:
     """A backend's `train_epoch`, on pixels as `lockstep train` hands them over."""
 
     def build(batch_size: int, images: np.ndarray, labels: np.ndarray) -> Trainer:
-        from lockstep.backends import registry
         from lockstep.data import order
         from lockstep.recipe import Recipe
         from lockstep.training import loop
@@ -63,10 +63,7 @@ def own(name: str, threads: int | None = None) -> Build:
 OWN: dict[str, Build] = {
     "lockstep numba, 2 threads": own("numba", 2),
     "lockstep numba, 1 thread": own("numba", 1),
-    "lockstep numpy": own("numpy"),
-    "lockstep torch": own("torch"),
-    "lockstep tensorflow": own("tensorflow"),
-    "lockstep jax": own("jax"),
+    **{f"lockstep {name}": own(name) for name in registry.names() if name != "numba"},
     "floor: matrix products": floors.products_of_an_epoch,
     "floor: Adam's memory traffic": floors.traffic_of_an_epoch,
 }

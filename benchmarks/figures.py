@@ -1,4 +1,4 @@
-"""What `python -m benchmarks` measures: the race, how cost grows, the time to a test accuracy."""
+"""A figure of each measurement: the race, how cost grows, the time to a test accuracy."""
 
 from __future__ import annotations
 

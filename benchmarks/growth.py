@@ -36,7 +36,7 @@ AXES: dict[str, dict[int, dict]] = {
 }
 """Each thing that grows: its places, and what is not as in BASE there."""
 WIDE, WIDE_BATCHES = (1024, 2048, 4096), (32, 128)
-"""Where the trainers by hand are held against the floor."""
+"""Where the trainers by hand are compared with the floor."""
 BY_HAND, BAR = ("numpy", "numba"), 1.3
 PRODUCTS, TRAFFIC = "floor: matrix products", "floor: Adam's memory traffic"
 BASE = {"hidden": (128,), "batch_size": 128, "images": None, "cores": 2}

@@ -1,8 +1,8 @@
 """Publish what was measured in docs/benchmarks.md: `python -m benchmarks.publish [RUN …]`.
 
-Each run that is named becomes the one that is kept, in `benchmarks/results/`,
-with its figure in `docs/`. The page has the tables of those kept, between
-`<!-- bench: NAME -->` and `<!-- /bench -->`.
+Each run that is named becomes the one that is kept, with its numbers in `benchmarks/results/` and
+its figure in `docs/`. The page shows the tables of those kept, between `<!-- bench: NAME -->` and
+`<!-- /bench -->`.
 """
 
 from __future__ import annotations

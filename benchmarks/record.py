@@ -1,7 +1,7 @@
-"""What a measurement leaves on disk: bench.json, and what `report/bench.py` draws of it.
+"""What a measurement leaves on disk: bench.json, its tables and its figure.
 
     schema, kind ("race", "growth" or "target"), name, created, command
-    environment    `results.environment()`
+    environment    `lockstep.runs.machine.environment()`
     load           {"before", "after"}: the machine's load averages; "watched": whether others'
                    use of the cores could be told from the measured process' own
     dataset        name, title, training and test images
@@ -22,8 +22,10 @@ from typing import Any
 
 from lockstep.data.datasets import Dataset
 from lockstep.errors import LockstepError, reason
+from lockstep.report import figures
 from lockstep.runs import files, machine
 
+from . import tables
 from .load import busy_seconds
 
 SCHEMA = 1
@@ -52,10 +54,6 @@ def begin(kind: str, name: str, command: str, data: Dataset) -> dict[str, Any]:
 
 def keep(record: dict, out: Path) -> Path:
     """Write what was measured, then its tables and its figure. Returns the run's folder."""
-    from lockstep.report import figures
-
-    from . import tables
-
     record["load"]["after"] = _load()
     with files.new_run(out, record["name"]) as folder:
         files.write_json(folder / "bench.json", record)

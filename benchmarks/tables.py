@@ -1,4 +1,4 @@
-"""What `lockstep bench` has measured (`bench/record.py`), as tables and as a figure."""
+"""A measurement (`record.py` says what it holds) as tables, as Markdown and as a figure."""
 
 from __future__ import annotations
 

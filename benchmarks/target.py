@@ -40,13 +40,13 @@ def recipe_for(percent: str) -> Recipe:
 
 
 def measure(
-    plan: Recipe, backends: Sequence[str], seeds: int, data: Dataset, on_event: OnEvent
+    chosen: Recipe, backends: Sequence[str], seeds: int, data: Dataset, on_event: OnEvent
 ) -> dict:
     """Every backend from every seed: {"rows", "absent", "failures"}."""
     rows: dict[str, dict] = {name: {"backend": name, "runs": []} for name in backends}
     failures: dict[str, str] = {}
     for repeat in range(seeds):
-        seeded = dataclasses.replace(plan, seed=FIRST_SEED + repeat)
+        seeded = dataclasses.replace(chosen, seed=FIRST_SEED + repeat)
         for name in [name for name in backends if name not in failures]:
             begins = {"label": name, "recipe": seeded, "repeat": repeat, "repeats": seeds}
             on_event({"event": "training", **begins})

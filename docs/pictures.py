@@ -101,11 +101,11 @@ def _differences(
     axes.set_title(
         "Largest difference from NumPy of any logit, loss, gradient, weight or optimizer memory"
     )
-    largest = max(map(np.max, differences.values()))
+    largest, labels = max(map(np.max, differences.values())), [ROWS[n].label for n in differences]
     for height, words, ink in (
         (3e-3, "for contrast: PyTorch's Adam beside Keras' Adam, which adds ε elsewhere", QUIET),
         (1e-12, f"tolerance: {TOLERANCE:.0e}", INK),
-        (2e-16, f"JAX, Numba, TensorFlow, PyTorch: at most {largest:.1e}", INK),
+        (2e-16, f"{', '.join(labels)}: at most {largest:.1e}", INK),
     ):
         axes.text(STEPS - 4, height, words, color=ink, fontsize=9.5, ha="right", va="center")
 

@@ -134,7 +134,9 @@ def diagnose(
     own, for `time_limit` seconds at most. Without a recipe it is the one that the template is
     written for. Raises LockstepError where the file cannot be run.
 
-    >>> text = check.TEMPLATE.read_text(encoding="utf-8").replace("/ N  # (N, 10)", "# (N, 10)")
+    >>> from pathlib import Path
+    >>> from lockstep.diagnosis.check import TEMPLATE
+    >>> text = TEMPLATE.read_text(encoding="utf-8").replace("/ N  # (N, 10)", "# (N, 10)")
     >>> _ = Path("mine.py").write_text(text, encoding="utf-8")
     >>> verdict = lockstep.diagnose("mine.py", data=lockstep.load_dataset("digits"))
     >>> verdict.same, verdict.findings[0].names

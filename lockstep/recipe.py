@@ -182,7 +182,7 @@ class Recipe:
 
 
 LARGEST, LARGEST_WHOLE = 1e308, 1e15
-"""Python's whole numbers have no end, and what is made of a recipe's does."""
+"""Python's whole numbers have no limit, and those of NumPy and the frameworks have."""
 
 
 def _require(

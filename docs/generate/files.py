@@ -1,7 +1,6 @@
 """What results.json holds, from the classes of `lockstep/runs/records.py`.
 
-Each class is a table: a row for a field, its meaning the string that stands under the field. That
-is the shape of a TypedDict and of a msgspec Struct alike.
+Each class is a table: a row for a field, its meaning the string that stands under the field.
 """
 
 from __future__ import annotations
@@ -71,11 +70,8 @@ class _Plain(ast.NodeTransformer):
         return self.visit(self.aliases[node.id]) if node.id in self.aliases else node
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
-        wrapper = node.value.id if isinstance(node.value, ast.Name) else ""
-        if wrapper == "Annotated":
+        if isinstance(node.value, ast.Name) and node.value.id == "Annotated":
             return self.visit(node.slice.elts[0])
-        if wrapper == "NotRequired":
-            return ast.BinOp(self.visit(node.slice), ast.BitOr(), ast.Constant(None))
         return self.generic_visit(node)
 
 

@@ -128,10 +128,6 @@ def _either(words: Sequence[str]) -> str:
 
 
 def _title(kind: type[Mistake]) -> str:
-    """The comment `# --- Title ---` above a class, or what its module says it is about."""
-    module = sys.modules[kind.__module__]
-    source = inspect.getsource(module)
-    above = source[: source.index(f"\nclass {kind.__name__}(")]
-    titles = re.findall(r"^# --- (.+?) -+$", above, re.MULTILINE)
-    about = re.match(r"(?:Mistakes in )?([^.,:]+)", module.__doc__ or kind.__module__)
-    return titles[-1] if titles else about[1][0].upper() + about[1][1:]
+    """What the module of a class says it is about: `Mistakes in the update: …` is "The update"."""
+    about = re.match(r"(?:Mistakes in )?([^.,:]+)", sys.modules[kind.__module__].__doc__)
+    return about[1][0].upper() + about[1][1:]

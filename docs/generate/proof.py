@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lockstep.proof.comparison import KINDS, TOLERANCES
+from lockstep.proof.comparison import TOLERANCES
+from lockstep.proof.trace import KINDS
 
 from .markdown import table
 

@@ -19,6 +19,7 @@ from ..data.order import epoch_batches
 from ..errors import LockstepError, one_of
 from ..layouts import Weights, check_weights
 from ..recipe import Recipe
+from ..runs.weights import load_weights, save_weights
 
 DEVICES = ("cpu", "cuda", "mps")
 
@@ -283,15 +284,11 @@ class Backend(ABC):
 
     def save(self, path: Path) -> None:
         """Write the weights, with the recipe, as safetensors."""
-        from ..runs.weights import save_weights
-
         save_weights(path, self.weights, self.recipe)
 
     @classmethod
     def load(cls, path: Path, device: str = "auto") -> Self:
         """A network with the recipe and the weights of a file that any backend has saved."""
-        from ..runs.weights import load_weights
-
         weights, recipe = load_weights(path)
         return cls(recipe, weights, device)
 

@@ -59,7 +59,7 @@ class Network(Backend):
         self.parts = [self._part(me, threads) for me in range(threads)]
         self.pool = ThreadPoolExecutor(threads)
         self._furnish(recipe.batch_size)
-        self.resident = Kept(self._kept)
+        self.resident = Kept(self._images)
         self.lit: float | None = None  # of the training images
         self._reset_optimizer()
 
@@ -174,13 +174,13 @@ class Network(Backend):
     def forward(self, images: np.ndarray) -> np.ndarray:
         starts = range(0, len(images), TOGETHER)
         batches = [np.arange(s, min(s + TOGETHER, len(images))) for s in starts]
-        labels = np.zeros(len(images), np.int64)
-        return self._run(self._kept(images), labels, batches, np.empty((0, 3)), logits=True).logits
+        pixels, labels = self._images(images), np.zeros(len(images), np.int64)
+        return self._run(pixels, labels, batches, np.empty((0, 3)), logits=True).logits
 
     def step(
         self, images: np.ndarray, labels: np.ndarray, learning_rate: float | None = None
     ) -> Step:
-        pixels, batch = self._kept(images), [np.arange(len(images))]
+        pixels, batch = self._images(images), [np.arange(len(images))]
         numbers = self._numbers(self.rates(1, learning_rate))
         found = self._run(pixels, labels, batch, numbers, logits=True, keep=True)
         gradients = self._gather("gradient")
@@ -307,7 +307,7 @@ class Network(Backend):
             numbers[:, 2] -= rates * by_hand.weight_decay
         return numbers
 
-    def _kept(self, images: np.ndarray) -> kernels.Images:
+    def _images(self, images: np.ndarray) -> kernels.Images:
         """The lit pixels, if most are dark; else the images as they are."""
         dtype, inputs = self.recipe.dtype, self.recipe.inputs
         pixels = images.dtype == np.uint8

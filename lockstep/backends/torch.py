@@ -67,10 +67,7 @@ def why_not_compiled(device: str) -> str:
         return "its compiler for Metal is experimental"
     try:
         torch.compile(lambda x: x + 1)(torch.ones(2, device=device))
-    except (
-        RuntimeError,
-        OSError,
-    ) as error:  # the kinds are many: no compiler, no headers, no place to write
+    except (RuntimeError, OSError) as error:  # no compiler, no headers, no place to write, …
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return f"torch.compile fails here: {lines[0] if lines else type(error).__name__}"
     return ""
@@ -286,7 +283,7 @@ class Network(Backend):
                 if updates:
                     array = layouts[name].to_torch(memory[slot][name])
                     own[self._slot(slot)].copy_(self._tensor(array))
-        self._own = (
+        self._weights_and_memory = (
             [p.detach() for p in self.parameters.values()],
             [
                 [self.optimizer.state[p][self._slot(slot)] for slot in optimizer_slots(self.recipe)]
@@ -357,7 +354,7 @@ class Network(Backend):
             if self._compiled and len(part) == UNROLLED and len(part[0]) == len(part[-1]):
                 rows = numbers[done : done + UNROLLED]
                 with float32_products(self.precision):
-                    found = self._compiled(*self._own, *data, part, rows)
+                    found = self._compiled(*self._weights_and_memory, *data, part, rows)
                 if self.device == "cuda":  # a CUDA graph writes over its results
                     found = [column.clone() for column in found]
                 self.updates += UNROLLED

@@ -12,7 +12,6 @@ import numpy as np
 from .arrays import Array
 
 
-# The derivatives take A = g(Z), what the forward pass has kept, rather than Z.
 def tanh(Z: Array) -> Array:
     """Hyperbolic tangent, into (-1, 1)."""
     return np.tanh(Z)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from ..errors import FAILED, UNUSABLE, LockstepError, reason
 
-READER_LEFT = 141  # likewise 128 + SIGPIPE
 INTERRUPTED = 130  # Ctrl-C, by the shell's convention 128 + SIGINT
+READER_LEFT = 141  # likewise 128 + SIGPIPE
 
 
 def exit_code(command: Callable[[], int | None]) -> int:

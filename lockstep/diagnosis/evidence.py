@@ -1,4 +1,4 @@
-"""The first difference in words: what the numbers show, without a why."""
+"""The first difference as words. The why comes from the mistakes; here are the numbers alone."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import numpy as np
 from .. import schedules
 from ..data import datasets
 from ..data.order import epoch_batches
-from ..layouts import Weights
+from ..layouts import Weights, dense_names
 from ..recipe import Recipe
 from .reference import Reference, in_float64
 
@@ -41,9 +41,8 @@ class Given:
         rows, y = images[self.batches[0]].astype(float), self.labels[self.batches[0]]
         logits = Reference(self.recipe).forward(rows, in_float64(weights))[0][-1]
         gap = (logits.max(axis=1) - logits[np.arange(len(y)), y]).max()
-        last = f"dense{len(self.recipe.hidden)}."
+        last = dense_names(len(self.recipe.hidden))
         factor = GAP / gap if gap else 1.0
         return {
-            name: (W * factor if name.startswith(last) else W).astype(W.dtype)
-            for name, W in weights.items()
+            name: (W * factor if name in last else W).astype(W.dtype) for name, W in weights.items()
         }

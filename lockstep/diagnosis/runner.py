@@ -25,8 +25,9 @@ from ..errors import LockstepError, one_of
 from ..layouts import Weights
 from ..processes import child
 from ..processes.events import OnEvent
+from ..processes.jobs import recipe_of
 from ..proof.trace import Number, Numbers, archive_key, from_archive_key, of_kind
-from ..recipe import DIALECTS, Recipe, from_dict
+from ..recipe import DIALECTS, Recipe
 from .given import Given
 
 PARTS = {"loss": "loss", "gradients": "gradient", "weights": "weight"}
@@ -36,10 +37,10 @@ StepFunction = Callable[[Weights, np.ndarray, np.ndarray, float], Numbers]
 """One update, of (weights, images, labels, learning rate): every number of it that is returned."""
 
 
-def _work(job: child.Request, on_event: OnEvent) -> dict[str, Any]:
+def work(job: child.Request, on_event: OnEvent) -> dict[str, Any]:
     """Run the file over the steps; returns which forms it has, and leaves answers.npz."""
     path, folder = Path(job["file"]), Path(job["folder"])
-    recipe = from_dict(job["recipe"])
+    recipe = recipe_of(job)
     with np.load(folder / "given.npz", allow_pickle=False) as arrays:
         given = Given(recipe, arrays["images"], arrays["labels"], job["steps"])
     sys.path.insert(0, str(path.parent))  # for what it imports from beside it
@@ -311,4 +312,4 @@ def _words(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(child.serve(_work))
+    raise SystemExit(child.serve(work))

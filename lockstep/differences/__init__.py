@@ -1,0 +1,1 @@
+"""Why two programs for one network differ: their choices, aligned one after the other."""

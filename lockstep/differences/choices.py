@@ -1,4 +1,4 @@
-"""The choices that two programs for one network can make differently."""
+"""What a program chooses, and what each framework's usual program chooses."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Explanation:
         return self.ladder[-1].worst <= TOLERANCE
 
     def accuracy_verdict(self, rung: Rung) -> str:
-        """What can be said of the difference in test accuracy: a word of `noise.verdict`."""
+        """What can be said of the difference in test accuracy: a word of `significance`."""
         return significance([d.accuracy for d in rung.differences], self.test_accuracies)
 
     def reported_verdict(self, rung: Rung) -> str:

@@ -48,9 +48,9 @@ def explain(
         one_of(AS_EVERYONE_WRITES_IT, name, "program to explain")
     _check(left, right, recipe, seeds)
     steps = steps or -(-len(data.train.labels) // recipe.batch_size)
-    own, other = AS_EVERYONE_WRITES_IT[left], AS_EVERYONE_WRITES_IT[right]
-    rungs = ladder(own, other, device == "cuda")
-    reverse = undone(own, rungs[-1].left, rungs[-1].right, device == "cuda")
+    left_program, right_program = AS_EVERYONE_WRITES_IT[left], AS_EVERYONE_WRITES_IT[right]
+    rungs = ladder(left_program, right_program, device == "cuda")
+    reverse = undone(left_program, rungs[-1].left, rungs[-1].right, device == "cuda")
     every_seed = tuple(recipe.seed + i for i in range(seeds))
     job = {
         **jobs.job(left, recipe, data, device),
@@ -123,8 +123,8 @@ def _measure(
 
     for side, name, use in (("right", right, keep), ("left", left, compare)):
         programs = list(dict.fromkeys(getattr(rung, side) for rung in rungs))
-        plan = {**job, "backend": name, "folder": folder}
-        versions[name] = _train(plan, programs, use, on_event)
+        this_job = {**job, "backend": name, "folder": folder}
+        versions[name] = _train(this_job, programs, use, on_event)
     measured = [
         dataclasses.replace(
             rung, differences=tuple(pairs[rung.left, rung.right, seed] for seed in job["seeds"])

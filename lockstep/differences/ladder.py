@@ -7,6 +7,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
+from ..backends.registry import REFERENCE
 from .choices import Choices
 
 ASPECTS = {
@@ -21,7 +22,7 @@ ASPECTS = {
     "metric": "metric",
     "dtype": "precision",
 }
-"""What is aligned, in this order: each a field of Program, with its name for people."""
+"""What is aligned, in this order: each a field of `Choices`, with its name for people."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def undone(own: Choices, left: Choices, right: Choices, cuda: bool = False) -> l
         if aspect in ("dtype", "tf32"):  # both programs are float32, and in float64 is no TF32
             single, other = (_replace(p, "dtype", "float32") for p in (single, right))
         rungs.append(Rung(aspect, ASPECTS[aspect], _change(aspect, left, single), single, other))
-    if own.weights != "numpy":  # by hand, softmax and logarithm cancel: there is nothing to clip
+    if own.weights != REFERENCE:  # by hand, softmax and logarithm cancel: there is nothing to clip
         clipped = _replace(left, "loss", "clipped")
         change = _change("loss", left, clipped)
         rungs.append(Rung("clipped", "clipped loss", change, clipped, right))

@@ -1,8 +1,8 @@
 """One framework's program, choice by choice: as everyone writes it, and as another would have it.
 
-What goes through here: a `Program` is turned into the framework's own network, weights and batch
-order, trained for some steps, and comes out as weights at checkpoints, losses and accuracies.
-`explain` says which programs, and compares them; it runs in the child's process.
+What goes through here: a program's `Choices` become the framework's own network, weights and batch
+order; it trains for some steps; weights at checkpoints, losses and accuracies come out. All of this
+runs in the child's process. `explain.py`, in the parent's, says which programs, and compares them.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def work(
     """The child's task: train every program of the job from every seed.
 
     The job says besides: "programs" [Choices as dict], "seeds", "steps", "checkpoints", "folder".
-    Tells {"event": "trained", "program": index, "seed", "file",
-    "test_accuracy", "reported_accuracy"}; the file holds "losses" (steps,) and, after each
-    checkpoint, the weights as "100/dense0.weight". What the framework itself draws is left in the
-    folder for the programs that come after.
+    Each training ends with {"event": "trained", "program": index, "seed", "file", "test_accuracy",
+    "reported_accuracy"}; the file holds "losses" (steps,) and, after each checkpoint, the weights
+    as "100/dense0.weight". What the framework itself draws is left in the folder for the programs
+    that come after.
     """
     recipe, folder = recipe_of(job), Path(job["folder"])
     on_event({"event": "ready", "version": network_class.version(), "device": job["device"]})

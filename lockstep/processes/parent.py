@@ -1,7 +1,8 @@
-"""The parent's side: a Python process that runs one module, asked as `child.py` answers.
+"""The parent's side of a conversation: start a process that runs one module, send it requests.
 
-Every framework, every student's file and every contender computes in a process of its own, so that
-thread pools do not fight, memory is its own, and a crash takes nothing along.
+`child.py` says how it answers. Every framework, every student's file and every contender computes
+in a process of its own, so that thread pools do not fight, memory is its own, and a crash takes
+nothing along.
 """
 
 from __future__ import annotations

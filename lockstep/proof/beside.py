@@ -31,6 +31,8 @@ from .trace import Number, left_by, numbers_of
 
 Batch = tuple[np.ndarray, np.ndarray, float]
 """Images, labels, learning rate."""
+PORTION = 20
+"""Updates in one call of `train_epoch`, beside as many steps of the network by hand."""
 
 
 def beside(
@@ -59,10 +61,6 @@ def beside(
         rows.append([_difference(theirs[number], ours[number]) for number in numbers])
         on_step(step)
     return [str(number) for number in numbers], np.array(rows), np.array(undecided)
-
-
-PORTION = 20
-"""Updates in one call of `train_epoch`, beside as many steps of the network by hand."""
 
 
 def beside_training(
@@ -116,14 +114,6 @@ def on_a_kink(reference: ByHand, images: np.ndarray) -> bool:
     return False
 
 
-def _difference(theirs: np.ndarray, ours: np.ndarray) -> float:
-    if theirs.dtype != ours.dtype:
-        raise LockstepError(
-            f"The backend computes in {theirs.dtype} where {ours.dtype} was asked for."
-        )
-    return float(np.abs(theirs - ours).max())
-
-
 def batches_of(recipe: Recipe, data: Split, steps: int) -> Iterator[Batch]:
     """`steps` batches of scaled images, with labels and learning rate, over as many epochs."""
     for rate, batch in zip(
@@ -151,8 +141,8 @@ def work(job: Request, network_class: type[Backend], data: Dataset, on_event: On
     """The child's part: one backend in every trial, in every view that is asked for.
 
     The job says besides: "trials", each a recipe, its views and a device; "steps", "dialect",
-    "tolerance". Each comparison is told as soon as it is there, so that a later one that fails
-    takes nothing away.
+    "tolerance". Each comparison is told as soon as it is there, {"event": "comparison", "trial":
+    index, "comparison"}, so that a later one that fails takes nothing away.
     """
     for place, (values, views, device) in enumerate(job["trials"]):
         recipe = recipe_from_dict(values, "the job")
@@ -177,6 +167,15 @@ def work(job: Request, network_class: type[Backend], data: Dataset, on_event: On
             bounds = tolerances(recipe, view, job["tolerance"])
             found = Comparison(*who, names, differences, undecided, bounds, at)
             on_event({"event": "comparison", "trial": place, "comparison": plain(found)})
+
+
+def _difference(theirs: np.ndarray, ours: np.ndarray) -> float:
+    """The largest absolute difference of two arrays."""
+    if theirs.dtype != ours.dtype:
+        raise LockstepError(
+            f"The backend computes in {theirs.dtype} where {ours.dtype} was asked for."
+        )
+    return float(np.abs(theirs - ours).max())
 
 
 def _tell_step(on_event: OnEvent, about: dict[str, Any], step: int) -> None:

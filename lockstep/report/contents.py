@@ -68,9 +68,9 @@ def _learning(evidence: Run) -> Iterator[Exhibit]:
     histories = {name: result.history for name, result in run.backends.items()}
     several = len(histories) > 1
     beneath = (
-        " Beneath: the largest gap between any two, on a logarithmic scale; what is less than "
-    )
-    beneath = f"{beneath}1e-8 is drawn there." * several
+        " Beneath: the largest gap between any two, on a logarithmic scale; what is less than 1e-8 "
+        "is drawn there."
+    ) * several
     yield Exhibit(
         "loss",
         figures.loss_against_epoch(histories, title),

@@ -53,7 +53,7 @@ class Approach(NamedTuple):
 @functools.cache
 def approach(backend: str, recipe: Recipe, as_tutorial: bool = False) -> Approach:
     """The code of one backend for a step of this recipe's network; and its tutorials', if asked."""
-    listings = tuple(_listing(parts, sources) for parts, sources in _plan(backend, recipe))
+    listings = tuple(_listing(parts, sources) for parts, sources in _sources(backend, recipe))
     tutorial = (_tutorial(backend),) if as_tutorial else ()
     return Approach(backend, listings, ROWS[backend].hides, tutorial)
 
@@ -74,7 +74,7 @@ def _tutorial(backend: str) -> Listing:
     return _listing("an epoch, as tutorials train", [(file, tuple(n for n in names if n in known))])
 
 
-def _plan(backend: str, recipe: Recipe) -> list[tuple[str, Sources]]:
+def _sources(backend: str, recipe: Recipe) -> list[tuple[str, Sources]]:
     """Which functions of which files do which part of a step."""
     file = _file(backend)
     network, forward, backward, update = PARTS

@@ -65,15 +65,16 @@ def load(folders: Sequence[Path]) -> Run:
 
 
 def _load(path: Path) -> Run:
-    run = records.load(path)
+    results = records.load(path)
     folder = path if path.is_dir() else path.parent
     file = folder / "proof.json"
     found = comparison.load(file) if file.exists() else Proofs()  # it was made without
-    seen = predictions.load(folder / "predictions.safetensors", list(run.backends))
+    seen = predictions.load(folder / "predictions.safetensors", list(results.backends))
     weights = {
-        name: load_weights(folder / "weights" / f"{name}.safetensors")[0] for name in run.backends
+        name: load_weights(folder / "weights" / f"{name}.safetensors")[0]
+        for name in results.backends
     }
-    return Run(run, seen, found.proofs, found.failed, weights, [run])
+    return Run(results, seen, found.proofs, found.failed, weights, [results])
 
 
 def _side_by_side(found: list[Run]) -> Run:
@@ -88,25 +89,25 @@ def _side_by_side(found: list[Run]) -> Run:
                 f"The run {two.name} is of {two.dataset.title}, and {one.name} of "
                 f"{one.dataset.title}; a report compares runs of the same test set."
             )
-    names = _distinct([evidence.results.name for evidence in found])
+    names = _distinct([run.results.name for run in found])
     backends, logits, weights = {}, {}, {}
     failures: dict[str, str] = {}
     proofs: list[Proof] = []
-    for name, evidence in zip(names, found, strict=True):
-        for backend, result in evidence.results.backends.items():
+    for name, run in zip(names, found, strict=True):
+        for backend, result in run.results.backends.items():
             label = f"{backend}{BETWEEN}{name}"
             backends[label] = result
-            logits[label] = evidence.predictions.logits[backend]
-            weights[label] = evidence.weights[backend]
-        labelled = evidence.results.failures.items()
-        failures |= {f"{backend}{BETWEEN}{name}": why for backend, why in labelled}
-        proofs += [_labelled(proof, name) for proof in evidence.proofs]
+            logits[label] = run.predictions.logits[backend]
+            weights[label] = run.weights[backend]
+        why_each = run.results.failures.items()
+        failures |= {f"{backend}{BETWEEN}{name}": why for backend, why in why_each}
+        proofs += [_labelled(proof, name) for proof in run.proofs]
     together = replace(
         first.results, name=" and ".join(names), backends=backends, failures=failures
     )
-    why = " ".join(filter(None, (evidence.proof_failed for evidence in found))) or None
-    seen = _shown_side_by_side(first.predictions.labels, logits, [e.predictions for e in found])
-    return Run(together, seen, proofs, why, weights, [e.results for e in found])
+    why = " ".join(filter(None, (run.proof_failed for run in found))) or None
+    seen = _shown_side_by_side(first.predictions.labels, logits, [run.predictions for run in found])
+    return Run(together, seen, proofs, why, weights, [run.results for run in found])
 
 
 def _labelled(proof: Proof, run: str) -> Proof:

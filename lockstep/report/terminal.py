@@ -35,16 +35,6 @@ def epoch_line(entry: Mapping[str, Any], epochs: int) -> str:
     return "   ".join(parts)
 
 
-def confusion_table(matrix: np.ndarray, classes: Sequence[str]) -> str:
-    """The confusion matrix as text: rows are the true classes, columns the answers."""
-    width = max(5, *(len(name) + 1 for name in classes))
-    lines = ["true \\ answer".ljust(13) + "".join(name.rjust(width) for name in classes)]
-    for name, row in zip(classes, matrix, strict=True):
-        cells = "".join((str(count) if count else "·").rjust(width) for count in row)
-        lines.append(name.rjust(12) + " " + cells)
-    return "\n".join(lines)
-
-
 def print_comparison(results: Results) -> None:
     """The table at the end of a run: one row a training; beneath, what there is to say of them."""
     from rich.markup import escape

@@ -1,0 +1,1 @@
+"""What lies on disk: results, predictions, weights; each whole or absent."""

@@ -1,0 +1,1 @@
+"""Epochs of one backend, and several backends as one run."""

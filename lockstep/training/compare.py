@@ -186,8 +186,8 @@ def _train(
                 continue
             begins = {"label": label, "recipe": seeded, "repeat": repeat, "repeats": repeats}
             on_event({"event": "training", **begins})
-            own = "cpu" if backend == REFERENCE and len(backends) > 1 else device
-            job = _job(label, backend, seeded, data, own, folder, keep=repeat == 0)
+            where = "cpu" if backend == REFERENCE and len(backends) > 1 else device
+            job = _job(label, backend, seeded, data, where, folder, keep=repeat == 0)
             if tensorboard:
                 job["tensorboard"] = str(
                     events_folder(folder, label, seeded.seed, repeat).resolve()
@@ -307,11 +307,11 @@ def _reference(
     measured: dict[str, BackendResult], recipe: Recipe, data: Dataset, dialect: str, scratch: Path
 ) -> Weights:
     """NumPy's weights after the first epoch: those of its run, if that spoke the same dialect."""
-    own = measured.get(REFERENCE)
-    if own and (own.dialect == dialect or recipe.optimizer == "sgd"):  # sgd has no dialects
+    result = measured.get(REFERENCE)
+    if result and (result.dialect == dialect or recipe.optimizer == "sgd"):  # sgd has no dialects
         return load_weights(scratch / f"{REFERENCE}.safetensors")[0]
     network = Network(dataclasses.replace(recipe, dialect=dialect), recipe.initial_weights())
-    order, rates = loop.plan(recipe, len(data.train.labels), epoch=1)
+    order, rates = loop.batches_and_rates(recipe, len(data.train.labels), epoch=1)
     images = loop.distort(network, data.train.images, epoch=1)
     network.train_epoch(images, data.train.labels, order, rates)
     return network.weights

@@ -117,14 +117,15 @@ def train(
     initial_sha256 = weights_sha256(network.weights)
     compiling, training, evaluating = Stopwatch(), Stopwatch(), Stopwatch()
     with compiling():
-        network.warm_up(*data.train, plan(recipe, len(data.train.labels), epoch=1)[0])
+        first, _ = batches_and_rates(recipe, len(data.train.labels), epoch=1)
+        network.warm_up(*data.train, first)
         network.forward(data.test.images[:1])
         distort(network, data.train.images[:1], epoch=1)
 
     history: list[Epoch] = []
     order_hash, average = OrderHash(), Average(recipe)
     for epoch in range(1, recipe.epochs + 1):
-        order, rates = plan(recipe, len(data.train.labels), epoch)
+        order, rates = batches_and_rates(recipe, len(data.train.labels), epoch)
         order_hash.add(order)
         before = training.seconds
         running, updates = _train_epoch(
@@ -230,7 +231,9 @@ class Average:
             yield
 
 
-def plan(recipe: Recipe, count: int, epoch: int) -> tuple[list[np.ndarray], np.ndarray]:
+def batches_and_rates(
+    recipe: Recipe, count: int, epoch: int
+) -> tuple[list[np.ndarray], np.ndarray]:
     """The batches of one epoch (from 1) over `count` images, and each one's learning rate."""
     order = epoch_batches(count, recipe.batch_size, recipe.seed, epoch)
     steps = len(order)

@@ -1,4 +1,7 @@
-"""How good the answers are: pure functions of logits (N, classes) and labels (N,)."""
+"""How good the answers are: pure functions of logits (N, classes) and labels (N,).
+
+What they give of both sets after an epoch is one row of a history.
+"""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ train/       after each epoch, from step 0: `epoch_loss` and `epoch_accuracy`, t
              `batch_accuracy`, which to Keras are the means of the epoch so far, and `update_loss`,
              which is the batch's own. The framework's graph, where it gives one.
 validation/  after each epoch: `epoch_loss` and `epoch_accuracy` on the test set, and the same
-             against updates, `evaluation_loss_vs_iterations` and `…_accuracy_…`; after the last
-             one `confusion_matrix`, an image.
+             against updates, `evaluation_loss_vs_iterations` and `…_accuracy_…`. When the training
+             is whole, the parent adds `confusion_matrix`, an image (`write_image`).
 
 TensorBoard's package writes event files without TensorFlow; but whatever of it goes through
 `tensorboard.compat.tf` (its EventFileWriter, and so PyTorch's SummaryWriter) imports TensorFlow
@@ -130,8 +130,10 @@ def opened(folder: Path) -> Iterator[Board]:
 
 
 def write_image(folder: Path, tag: str, png: bytes, step: int) -> None:
-    """Add a picture to the run that lies in `folder`: in a file of its own, which TensorBoard reads
-    after those that are there."""
+    """Add a picture to the run that lies in `folder`.
+
+    It is in a file of its own, which TensorBoard reads after those that are there.
+    """
     sizes = (str(size).encode() for size in struct.unpack(">2I", png[16:24]))  # width, height
     content = make_tensor_proto([*sizes, png])
     metadata = create_summary_metadata(display_name=None, description=None)

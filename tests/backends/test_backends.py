@@ -209,7 +209,8 @@ def _trained_as_tutorials_do(name, recipe, digits, change):
     pixels, labels = digits.train.images[:COUNT], digits.train.labels[:COUNT]
     seen, expected = [], []
     for epoch in (1, 2):
-        order, rates = loop.plan(dataclasses.replace(recipe, epochs=2), COUNT, epoch)
+        two_epochs = dataclasses.replace(recipe, epochs=2)
+        order, rates = loop.batches_and_rates(two_epochs, COUNT, epoch)
         running = fitted.train_epoch(pixels, labels, change(order), rates)
         seen.append((running, (fitted.weights, fitted.state)))
         steps = [stepped.step(pixels[b], labels[b], r) for b, r in zip(order, rates, strict=True)]

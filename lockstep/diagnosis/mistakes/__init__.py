@@ -2,8 +2,8 @@
 
 A mistake is a name, the sentence it is told with, and a class that computes what somebody who
 makes it computes. Nothing here looks at symptoms: `diagnose.py` runs every mistake, and names the
-one that gives the same wrong numbers. To add a mistake, add a class to the file of its part of a
-step.
+one that gives the same wrong numbers. Each part of a step has a file; to add a mistake, add a class
+to the file of its part.
 """
 
 from __future__ import annotations

@@ -116,9 +116,9 @@ class OtherOptimizer(Mistake):
 
     @classmethod
     def variants(cls, case: Case) -> Iterator[Mistake]:
-        own = case.recipe.optimizer
-        decay = {"adam", "adamw"} if own in ADAM else {own}  # which has mistakes of its own
-        for optimizer in sorted(set(optimizers.OPTIMIZERS) - decay):
+        right = case.recipe.optimizer
+        alike = set(ADAM) if right in ADAM else {right}  # weight decay has mistakes of its own
+        for optimizer in sorted(set(optimizers.OPTIMIZERS) - alike):
             yield cls(case.recipe, optimizer)
 
 
@@ -187,7 +187,7 @@ class AdamCountsTensors(WithOptimizer):
 
 
 @mistake
-class AdamCountsLate(WithOptimizer):
+class AdamCountsAhead(WithOptimizer):
     name = "Adam's t one ahead"
     sentence = "Adam's t is one ahead: its bias correction at the first step is 1 - β²"
     optimizers = ADAM

@@ -17,6 +17,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from ...backends.registry import REFERENCE
 from ...runs.files import write_whole
 from ...runs.records import Results, trainings
 from ...runs.typed import plain
@@ -29,6 +30,8 @@ from ..tables import Table
 HERE = Path(__file__).parent
 SIDE, COLUMNS = 28, 30
 """A digit's side in pixels, and how many stand beside one another in the page's one picture."""
+OF_EXHIBITS = ("loss", "disagreements", "worst", "first-layer")
+"""Exhibits whose tables nothing else makes."""
 
 
 def write(evidence: Run, folder: Path) -> Path:
@@ -56,8 +59,7 @@ def tables(evidence: Run, drawn: list[Exhibit]) -> list[Table]:
         sentences.confusion(run),
         sentences.by_class(run),
         sentences.code(_approaches(evidence)),
-        *(e.table for e in drawn if e.table and e.name in ("loss", "disagreements", "worst")),
-        *(e.table for e in drawn if e.table and e.name == "first-layer"),
+        *(e.table for e in drawn if e.table and e.name in OF_EXHIBITS),
     ]
     return list({table.name: table for table in found if table.rows}.values())
 
@@ -97,9 +99,9 @@ def page(evidence: Run, drawn: list[Exhibit], found: list[Table]) -> str:
         parity=[name for name in by_name if name.startswith("parity-")],
         tables=found,
         csv_link=_csv_link,
-        summary=sentences,
+        sentences=sentences,
         largest=sentences.largest_difference(evidence.proofs),
-        others=any(evidence.backend_of(label) != "numpy" for label in run.backends),
+        others=any(evidence.backend_of(label) != REFERENCE for label in run.backends),
         noise=sentences.noise_sentence(run),
         trainings=trainings,
         matrices=matrices,
