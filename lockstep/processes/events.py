@@ -14,7 +14,8 @@
     note        a line for whoever watches: "words"
 
 A child tells its parent in the same words, one line of JSON each (`child.py`). What is for the
-parent alone is documented at the child's task, such as the comparisons of a proof (`proof/beside.py`).
+parent alone is documented at the child's task, such as the comparisons of a proof
+(`proof/beside.py`).
 """
 
 from __future__ import annotations
