@@ -124,7 +124,7 @@ class Net(NamedTuple):
     """(2,) of the optimizer, in the network's dtype: μ; 1 - ρ; 1 - β₁ and 1 - β₂."""
 
 
-class Part(NamedTuple):
+class Shard(NamedTuple):
     """One thread's part: its units of each layer, and what it knows about them."""
 
     me: int
@@ -144,7 +144,7 @@ class Part(NamedTuple):
     """The optimizer's: velocity; or v; or m and v. Not used: (0,)."""
 
 
-class Desk(NamedTuple):
+class Workspace(NamedTuple):
     """Where one thread computes a batch of at most N examples."""
 
     A: np.ndarray
@@ -159,7 +159,7 @@ class Desk(NamedTuple):
     """(N * inputs,): the batch; (0,) unless the images are dense."""
 
 
-class Team(NamedTuple):
+class Shared(NamedTuple):
     """What the threads share."""
 
     arrived: np.ndarray
@@ -189,7 +189,7 @@ class Plan(NamedTuple):
     """Leave the derivatives for somebody to read, instead of clearing them."""
 
 
-class Found(NamedTuple):
+class Result(NamedTuple):
     """What comes out."""
 
     losses: np.ndarray
@@ -506,30 +506,30 @@ AHEAD = 3
 
 
 @compiled
-def first_layer(inputs, images, batch, part, desk, width):
+def first_layer(inputs, images, batch, shard, workspace, width):
     """Z1 = X·W1 + b1 of my units, (N, width), into the first layer's place in A."""
-    block, line = BLOCK // part.theta.itemsize, LINE // part.theta.itemsize
+    block, line = BLOCK // shard.theta.itemsize, LINE // shard.theta.itemsize
     wide = width // block * block
     if len(images.dense) > 0:
         for i in range(len(batch)):
-            copy(inputs, images.dense, batch[i] * inputs, desk.X, i * inputs)
+            copy(inputs, images.dense, batch[i] * inputs, workspace.X, i * inputs)
     for k in range(0, wide, block):
-        like = block_of_zeros(part.theta)
-        first_columns(like, block, inputs, images, batch, part, desk, k, width)
+        like = block_of_zeros(shard.theta)
+        first_columns(like, block, inputs, images, batch, shard, workspace, k, width)
     for k in range(wide, width, line):
-        like = line_of_zeros(part.theta)
-        first_columns(like, line, inputs, images, batch, part, desk, k, width)
+        like = line_of_zeros(shard.theta)
+        first_columns(like, line, inputs, images, batch, shard, workspace, k, width)
 
 
 @compiled
-def first_columns(like, lanes, inputs, images, batch, part, desk, k, width):
+def first_columns(like, lanes, inputs, images, batch, shard, workspace, k, width):
     """The columns of Z1 from k on, as many as `like` has lanes."""
-    theta, Z, W = part.theta, desk.A, part.W_at[0] + k * inputs
-    bias = load(theta, part.b_at[0] + k, like)
+    theta, Z, W = shard.theta, workspace.A, shard.W_at[0] + k * inputs
+    bias = load(theta, shard.b_at[0] + k, like)
     if len(images.dense) > 0:
         for i in range(len(batch)):
             store(Z, i * width + k, bias)
-        rows = desk.X, 0, inputs, 1, len(batch), inputs
+        rows = workspace.X, 0, inputs, 1, len(batch), inputs
         multiply_columns(like, *rows, theta, W, lanes, Z, k, width)
         return
     for i in range(len(batch)):
@@ -563,24 +563,24 @@ def add_lit_rows(total, images, image, M, at, width):
 
 
 @compiled
-def first_layer_derivative(inputs, images, batch, part, desk, width):
+def first_layer_derivative(inputs, images, batch, shard, workspace, width):
     """dW1 = Xᵀ·dZ1, of my units: a pixel that is 0 adds nothing to its row of dW1."""
-    block, line = BLOCK // part.theta.itemsize, LINE // part.theta.itemsize
+    block, line = BLOCK // shard.theta.itemsize, LINE // shard.theta.itemsize
     wide = width // block * block
     for k in range(0, wide, block):
-        like = block_of_zeros(part.theta)
-        first_columns_derivative(like, block, inputs, images, batch, part, desk, k, width)
+        like = block_of_zeros(shard.theta)
+        first_columns_derivative(like, block, inputs, images, batch, shard, workspace, k, width)
     for k in range(wide, width, line):
-        like = line_of_zeros(part.theta)
-        first_columns_derivative(like, line, inputs, images, batch, part, desk, k, width)
+        like = line_of_zeros(shard.theta)
+        first_columns_derivative(like, line, inputs, images, batch, shard, workspace, k, width)
 
 
 @compiled
-def first_columns_derivative(like, lanes, inputs, images, batch, part, desk, k, width):
+def first_columns_derivative(like, lanes, inputs, images, batch, shard, workspace, k, width):
     """The columns of dW1 from k on, as many as `like` has lanes."""
-    G, D, W = part.gradient, desk.D, part.W_at[0] + k * inputs
+    G, D, W = shard.gradient, workspace.D, shard.W_at[0] + k * inputs
     if len(images.dense) > 0:
-        rows = desk.X, 0, 1, inputs, inputs, len(batch)
+        rows = workspace.X, 0, 1, inputs, inputs, len(batch)
         multiply_columns(like, *rows, D, k, width, G, W, lanes)
         return
     for i in range(len(batch)):
@@ -635,40 +635,45 @@ def times_slope(kind, D, A, at, count):
 
 
 @compiled
-def my_width(part, layer):
+def my_width(shard, layer):
     """My units of this layer, padded."""
-    return round_up(part.last[layer] - part.first[layer], part.theta)
+    return round_up(shard.last[layer] - shard.first[layer], shard.theta)
 
 
 @compiled
-def forward(net, part, desk, team, sums, images, batch):
-    """The batch's logits (N, classes), into desk.logits of every thread."""
-    layers, n = len(part.first), len(batch)
-    first_layer(net.sizes[0], images, batch, part, desk, my_width(part, 0))
+def forward(net, shard, workspace, shared, sums, images, batch):
+    """The batch's logits (N, classes), into workspace.logits of every thread."""
+    layers, n = len(shard.first), len(batch)
+    first_layer(net.sizes[0], images, batch, shard, workspace, my_width(shard, 0))
     for layer in range(1, layers):
-        before, at = my_width(part, layer - 1), desk.A_at[layer - 1]
-        units, mine = net.sizes[layer + 1], part.last[layer] - part.first[layer]
+        before, at = my_width(shard, layer - 1), workspace.A_at[layer - 1]
+        units, mine = net.sizes[layer + 1], shard.last[layer] - shard.first[layer]
         activate(
-            net.activation, desk.A, at, n, part.last[layer - 1] - part.first[layer - 1], before
+            net.activation,
+            workspace.A,
+            at,
+            n,
+            shard.last[layer - 1] - shard.first[layer - 1],
+            before,
         )
 
         # My share of Z: what my units say, and, once in all threads, the biases.
-        share, sums_at = sums[part.me], team.sums_at[layer]
+        share, sums_at = sums[shard.me], shared.sums_at[layer]
         clear(share, sums_at, n * units)
         for i in range(n):
-            to = sums_at + i * units + part.first[layer]
-            copy(mine, part.theta, part.b_at[layer], share, to)
-        weights = part.theta, part.W_at[layer], units, before
-        multiply_transposed(desk.A, at, n, *weights, share, sums_at)
-        meet(part.me, team.arrived)
+            to = sums_at + i * units + shard.first[layer]
+            copy(mine, shard.theta, shard.b_at[layer], share, to)
+        weights = shard.theta, shard.W_at[layer], units, before
+        multiply_transposed(workspace.A, at, n, *weights, share, sums_at)
+        meet(shard.me, shared.arrived)
 
         if layer < layers - 1:
-            add_up(sums, sums_at, n, units, part.first[layer], part.last[layer], desk.A,
-                   desk.A_at[layer], my_width(part, layer))  # fmt: skip
+            add_up(sums, sums_at, n, units, shard.first[layer], shard.last[layer], workspace.A,
+                   workspace.A_at[layer], my_width(shard, layer))  # fmt: skip
         else:
-            add_up(sums, sums_at, n, units, 0, units, desk.logits, 0, units)
+            add_up(sums, sums_at, n, units, 0, units, workspace.logits, 0, units)
     if layers == 1:
-        take_logits(desk, n, net.sizes[1], my_width(part, 0))
+        take_logits(workspace, n, net.sizes[1], my_width(shard, 0))
 
 
 @compiled
@@ -682,10 +687,10 @@ def add_up(sums, at, rows, units, first, last, out, out_at, width):
 
 
 @compiled
-def take_logits(desk, rows, classes, width):
+def take_logits(workspace, rows, classes, width):
     """Without hidden layers the first layer's Z are the logits, but for the padding."""
     for i in range(rows):
-        copy(classes, desk.A, i * width, desk.logits, i * classes)
+        copy(classes, workspace.A, i * width, workspace.logits, i * classes)
 
 
 @compiled
@@ -718,29 +723,31 @@ def loss_derivative(Z, labels, batch, classes):
 
 
 @compiled
-def backward(net, part, desk, team, images, batch):
-    """Add the loss's derivatives by all that is mine to part.gradient; desk.logits has dZ."""
-    n, G = len(batch), part.gradient
-    dZ, dZ_at = desk.logits, 0  # (N, units), of a whole layer
-    if part.me == 0:
-        add_logit_biases(dZ, n, net.sizes[-1], G, part.b_at[-1])
-    for layer in range(len(part.first) - 1, 0, -1):
-        before, units = my_width(part, layer - 1), net.sizes[layer + 1]
-        A_at, W_at = desk.A_at[layer - 1], part.W_at[layer]
-        multiply(dZ, dZ_at, 1, units, units, n, desk.A, A_at, before, G, W_at)  # dU = dZᵀ·A
+def backward(net, shard, workspace, shared, images, batch):
+    """Add the loss's derivatives by all that is mine to shard.gradient; workspace.logits has dZ."""
+    n, G = len(batch), shard.gradient
+    dZ, dZ_at = workspace.logits, 0  # (N, units), of a whole layer
+    if shard.me == 0:
+        add_logit_biases(dZ, n, net.sizes[-1], G, shard.b_at[-1])
+    for layer in range(len(shard.first) - 1, 0, -1):
+        before, units = my_width(shard, layer - 1), net.sizes[layer + 1]
+        A_at, W_at = workspace.A_at[layer - 1], shard.W_at[layer]
+        multiply(dZ, dZ_at, 1, units, units, n, workspace.A, A_at, before, G, W_at)  # dU = dZᵀ·A
 
-        clear(desk.D, 0, n * before)
-        multiply(dZ, dZ_at, units, 1, n, units, part.theta, W_at, before, desk.D, 0)  # dA = dZ·U
-        times_slope(net.activation, desk.D, desk.A, A_at, n * before)
-        add_sums(desk.D, n, before, G, part.b_at[layer - 1])  # db
+        clear(workspace.D, 0, n * before)
+        multiply(
+            dZ, dZ_at, units, 1, n, units, shard.theta, W_at, before, workspace.D, 0
+        )  # dA = dZ·U
+        times_slope(net.activation, workspace.D, workspace.A, A_at, n * before)
+        add_sums(workspace.D, n, before, G, shard.b_at[layer - 1])  # db
         if layer > 1:  # the layer before needs all of dZ, so everybody gives what is his
-            dZ, dZ_at = team.dZ, team.sums_at[layer - 1]
-            share_columns(desk.D, n, before, part, layer - 1, dZ, dZ_at, net.sizes[layer])
-            meet(part.me, team.arrived)
-    width = my_width(part, 0)
-    if len(part.first) == 1:
-        spread_logits(desk, n, net.sizes[1], width)
-    first_layer_derivative(net.sizes[0], images, batch, part, desk, width)
+            dZ, dZ_at = shared.dZ, shared.sums_at[layer - 1]
+            share_columns(workspace.D, n, before, shard, layer - 1, dZ, dZ_at, net.sizes[layer])
+            meet(shard.me, shared.arrived)
+    width = my_width(shard, 0)
+    if len(shard.first) == 1:
+        spread_logits(workspace, n, net.sizes[1], width)
+    first_layer_derivative(net.sizes[0], images, batch, shard, workspace, width)
 
 
 @compiled
@@ -752,19 +759,19 @@ def add_logit_biases(dZ, rows, classes, G, at):
 
 
 @compiled
-def share_columns(D, rows, width, part, layer, dZ, at, units):
+def share_columns(D, rows, width, shard, layer, dZ, at, units):
     """Write my columns (rows, width) of a derivative where all threads read it."""
-    first, mine = part.first[layer], part.last[layer] - part.first[layer]
+    first, mine = shard.first[layer], shard.last[layer] - shard.first[layer]
     for i in range(rows):
         copy(mine, D, i * width, dZ, at + i * units + first)
 
 
 @compiled
-def spread_logits(desk, rows, classes, width):
+def spread_logits(workspace, rows, classes, width):
     """The reverse of `take_logits`: the derivatives by the logits, padded."""
-    clear(desk.D, 0, rows * width)
+    clear(workspace.D, 0, rows * width)
     for i in range(rows):
-        copy(classes, desk.logits, i * classes, desk.D, i * width)
+        copy(classes, workspace.logits, i * classes, workspace.D, i * width)
 
 
 # --- The optimizers: one pass over memory, which also clears the derivatives ----------------------
@@ -831,11 +838,11 @@ def adam(theta, G, m, v, fresh1, fresh2, rate, epsilon, shrink, l2, keep):
 
 
 @compiled
-def move(net, part, start, end, numbers, shrink, l2, keep):
+def move(net, shard, start, end, numbers, shrink, l2, keep):
     """Move theta[start:end] by the network's optimizer."""
     rate, epsilon, constants = numbers[0], numbers[1], net.constants
-    theta, G = part.theta[start:end], part.gradient[start:end]
-    m, v = part.memory1[start:end], part.memory2[start:end]
+    theta, G = shard.theta[start:end], shard.gradient[start:end]
+    m, v = shard.memory1[start:end], shard.memory2[start:end]
     if net.optimizer == SGD:
         descend(theta, G, rate, l2, keep)
     elif net.optimizer == MOMENTUM:
@@ -847,22 +854,22 @@ def move(net, part, start, end, numbers, shrink, l2, keep):
 
 
 @compiled
-def update(net, part, numbers, keep):
+def update(net, shard, numbers, keep):
     """Move all that is mine; biases are neither penalised nor do they shrink."""
-    number = part.theta.dtype.type
-    for layer in range(len(part.first)):
-        W, b, end = part.W_at[layer], part.b_at[layer], part.b_at[layer] + my_width(part, layer)
-        move(net, part, W, b, numbers, numbers[2], number(net.l2), keep)
-        move(net, part, b, end, numbers, number(1), number(0), keep)
+    number = shard.theta.dtype.type
+    for layer in range(len(shard.first)):
+        W, b, end = shard.W_at[layer], shard.b_at[layer], shard.b_at[layer] + my_width(shard, layer)
+        move(net, shard, W, b, numbers, numbers[2], number(net.l2), keep)
+        move(net, shard, b, end, numbers, number(1), number(0), keep)
 
 
 @compiled
-def sum_of_squares(part):
+def sum_of_squares(shard):
     """The sum of W² over my weights."""
     total = 0.0
-    for layer in range(len(part.first)):
-        for k in range(part.W_at[layer], part.b_at[layer]):
-            total += part.theta[k] * part.theta[k]
+    for layer in range(len(shard.first)):
+        for k in range(shard.W_at[layer], shard.b_at[layer]):
+            total += shard.theta[k] * shard.theta[k]
     return total
 
 
@@ -870,7 +877,7 @@ def sum_of_squares(part):
 
 
 @entry
-def train(net, part, desk, team, images, plan, found):
+def train(net, shard, workspace, shared, images, plan, found):
     """One thread's part of the plan's steps; all threads must be called at once, each with its own.
 
     Without numbers for the optimizer nothing is learned, and there are only logits.
@@ -881,19 +888,19 @@ def train(net, part, desk, team, images, plan, found):
         start, end = plan.ends[s], plan.ends[s + 1]
         batch = plan.order[start:end]
         if learning and net.l2 > 0:
-            found.squares[part.me, s] = sum_of_squares(part)
-        forward(net, part, desk, team, team.sums[s % 2], images, batch)
-        if part.me == 0 and len(found.logits) > 0:
-            copy((end - start) * classes, desk.logits, 0, found.logits, start * classes)
+            found.squares[shard.me, s] = sum_of_squares(shard)
+        forward(net, shard, workspace, shared, shared.sums[s % 2], images, batch)
+        if shard.me == 0 and len(found.logits) > 0:
+            copy((end - start) * classes, workspace.logits, 0, found.logits, start * classes)
         if learning:
-            loss, correct = loss_derivative(desk.logits, plan.labels, batch, classes)
-            if part.me == 0:
+            loss, correct = loss_derivative(workspace.logits, plan.labels, batch, classes)
+            if shard.me == 0:
                 found.losses[s], found.correct[s] = loss, correct
-            backward(net, part, desk, team, images, batch)
-            update(net, part, plan.numbers[s], plan.keep)
+            backward(net, shard, workspace, shared, images, batch)
+            update(net, shard, plan.numbers[s], plan.keep)
             if s % 64 == 0:
-                forget_what_is_nearly_zero(part.memory1)
-                forget_what_is_nearly_zero(part.memory2)
+                forget_what_is_nearly_zero(shard.memory1)
+                forget_what_is_nearly_zero(shard.memory2)
 
 
 @exact_entry

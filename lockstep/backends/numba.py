@@ -42,28 +42,28 @@ class Network(Backend):
 
     @property
     def notes(self) -> str:
-        threads = f"{len(self.parts)} thread{'s' if len(self.parts) > 1 else ''}"
+        threads = f"{len(self.shards)} thread{'s' if len(self.shards) > 1 else ''}"
         if self.lit is None:
             return threads
         if self.lit > DENSE:
             return f"{threads}, all inputs computed, because more than {DENSE:.0%} are not 0"
         return f"{threads}, computing only the {self.lit:.0%} of inputs that are not 0"
 
-    # --- Memory: each thread's part of the network, and desks to compute at ---
+    # --- Memory: each thread's shard of the network, and workspaces to compute in ---
 
     def build(self) -> None:
         recipe = self.recipe
         self.dialect = recipe.dialect
         worth = min(recipe.hidden, default=1) // FEWEST_UNITS
         threads = max(1, min(self.cores, worth))
-        self.parts = [self._part(me, threads) for me in range(threads)]
+        self.shards = [self._shard(me, threads) for me in range(threads)]
         self.pool = ThreadPoolExecutor(threads)
         self._furnish(recipe.batch_size)
         self.resident = Kept(self._images)
         self.lit: float | None = None  # of the training images
         self._reset_optimizer()
 
-    def _part(self, me: int, threads: int) -> kernels.Part:
+    def _shard(self, me: int, threads: int) -> kernels.Shard:
         """The units that are this thread's, and zeros for all that it will know of them."""
         recipe = self.recipe
         bounds = [_bounds(units, threads) for units in recipe.hidden]
@@ -75,7 +75,7 @@ class Network(Backend):
         ends = np.cumsum([0, *(n for pair in zip(sizes, widths, strict=True) for n in pair)])
         slots = len(optimizer_slots(recipe))
         vectors = [aligned_zeros(int(ends[-1]) * (k < 2 + slots), recipe.dtype) for k in range(4)]
-        return kernels.Part(me, first, last, ends[:-1:2].copy(), ends[1::2].copy(), *vectors)
+        return kernels.Shard(me, first, last, ends[:-1:2].copy(), ends[1::2].copy(), *vectors)
 
     def _padded(self, units: int) -> int:
         lanes = kernels.LINE // np.dtype(self.recipe.dtype).itemsize
@@ -83,35 +83,35 @@ class Network(Backend):
 
     def _furnish(self, capacity: int) -> None:
         """Make place for batches of up to `capacity` examples."""
-        recipe, dtype, threads = self.recipe, self.recipe.dtype, len(self.parts)
+        recipe, dtype, threads = self.recipe, self.recipe.dtype, len(self.shards)
         self.capacity = capacity
-        shared = capacity * np.cumsum([0, 0, *recipe.sizes[2:]])  # nothing for the first layer
-        self.team = kernels.Team(
+        ends = capacity * np.cumsum([0, 0, *recipe.sizes[2:]])  # nothing for the first layer
+        self.shared = kernels.Shared(
             arrived=aligned_zeros(threads * 8, "int64"),
-            sums=aligned_zeros(2 * threads * shared[-1], dtype).reshape(2, threads, -1),
-            sums_at=shared[:-1].copy(),
-            dZ=aligned_zeros(shared[-1], dtype),
+            sums=aligned_zeros(2 * threads * ends[-1], dtype).reshape(2, threads, -1),
+            sums_at=ends[:-1].copy(),
+            dZ=aligned_zeros(ends[-1], dtype),
         )
-        self.desks = []
-        for part in self.parts:
-            widths = [self._padded(units) for units in part.last - part.first]
+        self.workspaces = []
+        for shard in self.shards:
+            widths = [self._padded(units) for units in shard.last - shard.first]
             A_at = capacity * np.cumsum([0, *widths])
             vectors = (A_at[-1], capacity * max(widths), capacity * recipe.classes)
             A, D, logits = (aligned_zeros(size, dtype) for size in vectors)
             X = np.empty(0, dtype)
-            self.desks.append(kernels.Desk(A, A_at[:-1].copy(), D, logits, X))
+            self.workspaces.append(kernels.Workspace(A, A_at[:-1].copy(), D, logits, X))
 
     # --- Weights and the optimizer's memory, in and out ---
 
     def _views(self, field: str) -> Iterator[tuple[str, tuple[slice, ...], np.ndarray]]:
         """For each part and weight: its name, which of it is the part's, and a view of that."""
-        for part in self.parts:
-            vector, units = getattr(part, field), part.last - part.first
-            mine = [slice(*ends) for ends in zip(part.first, part.last, strict=True)]
-            for layer, (W, b) in enumerate(zip(part.W_at, part.b_at, strict=True)):
+        for shard in self.shards:
+            vector, units = getattr(shard, field), shard.last - shard.first
+            mine = [slice(*ends) for ends in zip(shard.first, shard.last, strict=True)]
+            for layer, (W, b) in enumerate(zip(shard.W_at, shard.b_at, strict=True)):
                 weight, bias = dense_names(layer)
                 if layer == 0:
-                    for columns, view in self._blocks(vector[W:b], part):
+                    for columns, view in self._blocks(vector[W:b], shard):
                         yield weight, (slice(None), columns), view
                 else:  # transposed: (units, width)
                     matrix = vector[W:b].reshape(self.recipe.sizes[layer + 1], -1)
@@ -119,14 +119,14 @@ class Network(Backend):
                     yield weight, (mine[layer - 1], slice(None)), view
                 yield bias, (mine[layer],), vector[b : b + units[layer]]
 
-    def _blocks(self, W: np.ndarray, part: kernels.Part) -> Iterator[tuple[slice, np.ndarray]]:
+    def _blocks(self, W: np.ndarray, shard: kernels.Shard) -> Iterator[tuple[slice, np.ndarray]]:
         """For each block of columns of a part's first layer: which they are, and a view of them."""
         inputs, k = self.recipe.inputs, 0
         block, line = kernels.BLOCK // W.itemsize, kernels.LINE // W.itemsize
         while k * inputs < len(W):
             lanes = block if (k + block) * inputs <= len(W) else line
-            first = part.first[0] + k
-            columns = slice(first, min(first + lanes, part.last[0]))
+            first = shard.first[0] + k
+            columns = slice(first, min(first + lanes, shard.last[0]))
             matrix = W[k * inputs : (k + lanes) * inputs].reshape(inputs, lanes)
             yield columns, matrix[:, : columns.stop - first]
             k += lanes
@@ -150,8 +150,8 @@ class Network(Backend):
 
     def _reset_optimizer(self) -> None:
         self.optimizer: Any = optimizer_by_hand(self.recipe, self.formulas)
-        for part in self.parts:
-            part.memory1[:] = part.memory2[:] = 0
+        for shard in self.shards:
+            shard.memory1[:] = shard.memory2[:] = 0
 
     def _count_updates(self) -> int:
         return self.optimizer.t
@@ -184,8 +184,8 @@ class Network(Backend):
         numbers = self._numbers(self.rates(1, learning_rate))
         found = self._run(pixels, labels, batch, numbers, logits=True, keep=True)
         gradients = self._gather("gradient")
-        for part in self.parts:
-            part.gradient[:] = 0
+        for shard in self.shards:
+            shard.gradient[:] = 0
         return Step(found.logits, float(found.losses[0]), gradients, self.weights)
 
     def train_epoch(
@@ -205,7 +205,7 @@ class Network(Backend):
     def resample(self, images: np.ndarray, moves: np.ndarray) -> np.ndarray:
         """Compiled, each thread some of the images; the same numbers."""
         out, side = np.empty_like(images), math.isqrt(images.shape[1])
-        bounds = np.linspace(0, len(images), len(self.parts) + 1).astype(int)
+        bounds = np.linspace(0, len(images), len(self.shards) + 1).astype(int)
 
         def work(first: int, last: int) -> None:
             kernels.resample(images, moves, side, first, last, out)
@@ -221,27 +221,27 @@ class Network(Backend):
         numbers: np.ndarray,
         logits: bool = False,
         keep: bool = False,
-    ) -> kernels.Found:
+    ) -> kernels.Result:
         """Every thread does its part of every batch; those without numbers learn nothing."""
         order, ends = np.concatenate(batches), np.cumsum([0, *map(len, batches)])
         self._check(images, labels, order, ends)
         plan = kernels.Plan(labels.astype(np.int64), order.astype(np.int64), ends,
                             numbers.astype(self.recipe.dtype), keep)  # fmt: skip
         steps, classes = len(batches), self.recipe.classes
-        found = kernels.Found(
+        found = kernels.Result(
             losses=np.zeros(steps),
-            squares=np.zeros((len(self.parts), steps)),
+            squares=np.zeros((len(self.shards), steps)),
             correct=np.zeros(steps, np.int64),
             logits=np.empty(len(order) * classes if logits else 0, self.recipe.dtype),
         )
         self._seat(images, int(np.diff(ends).max()))
         net = self._net()
 
-        def work(part: kernels.Part, desk: kernels.Desk) -> None:
-            kernels.train(net, part, desk, self.team, images, plan, found)
+        def work(shard: kernels.Shard, workspace: kernels.Workspace) -> None:
+            kernels.train(net, shard, workspace, self.shared, images, plan, found)
 
         with kernels.compiling(self._tell_of_compilation):
-            list(self.pool.map(work, self.parts, self.desks))
+            list(self.pool.map(work, self.shards, self.workspaces))
         self.optimizer.t += len(numbers)
         found.losses[:] += self.recipe.l2 / 2 * found.squares.sum(axis=0)
         return found._replace(logits=found.logits.reshape(-1, classes))
@@ -251,12 +251,14 @@ class Network(Backend):
         self.on_event({"event": "compiling", "words": what})
 
     def _seat(self, images: kernels.Images, most: int) -> None:
-        """Desks that are large enough, with place for whole images if those are used."""
+        """Workspaces that are large enough, with place for whole images if those are used."""
         if most > self.capacity:
             self._furnish(most)
-        if len(images.dense) and not len(self.desks[0].X):
+        if len(images.dense) and not len(self.workspaces[0].X):
             size, dtype = self.capacity * self.recipe.inputs, self.recipe.dtype
-            self.desks = [desk._replace(X=np.empty(size, dtype)) for desk in self.desks]
+            self.workspaces = [
+                workspace._replace(X=np.empty(size, dtype)) for workspace in self.workspaces
+            ]
 
     def _check(
         self, images: kernels.Images, labels: np.ndarray, order: np.ndarray, ends: np.ndarray

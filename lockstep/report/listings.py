@@ -94,7 +94,7 @@ def _sources(backend: str, recipe: Recipe) -> list[tuple[str, Sources]]:
             ahead = ("forward", "first_layer", "activate", "loss_derivative")
             back = ("backward", "times_slope", "first_layer_derivative")
             return [
-                (network, [(file, ("Network.build", "Network._part"))]),
+                (network, [(file, ("Network.build", "Network._shard"))]),
                 (forward, [(kernels, ahead)]),
                 (backward, [(kernels, back)]),
                 (update, [(kernels, ("update", "move", movers[recipe.optimizer]))]),

@@ -63,7 +63,7 @@ def test_any_width_depth_number_of_threads_and_density(hidden, threads, lit, dig
     recipe = Recipe(hidden=hidden, activation="sigmoid", dtype="float64", l2=1e-3, batch_size=30)
     assert beside(recipe, images, labels, threads) < 1e-12
     worth = min(hidden, default=1) // 16
-    assert len(network(recipe, threads).parts) == max(1, min(threads, worth))
+    assert len(network(recipe, threads).shards) == max(1, min(threads, worth))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
