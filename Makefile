@@ -7,7 +7,7 @@ READY_TO_TEST := .venv/ready-to-test
 # Two test processes, each with whole files, because a file's tests share what they have trained.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 
-.PHONY: compare setup test check check-all format bench notebooks docs wheel pins clean help
+.PHONY: compare setup test test-fast check check-all format bench notebooks docs wheel pins clean help
 .DEFAULT_GOAL := compare
 
 compare: $(READY) ## set up, train every framework on MNIST, say where the report is
@@ -17,6 +17,9 @@ setup: $(READY) ## create .venv and install the pinned requirements and the pack
 
 test: $(READY_TO_TEST) ## set up and run the tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow"
+
+test-fast: $(READY_TO_TEST) ## the tests that need no framework, browser or process: a minute
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not costly"
 
 check: $(READY_TO_TEST) ## format, lint, types, and who may import whom
 	$(BIN)/ruff format --check .

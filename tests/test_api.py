@@ -15,6 +15,8 @@ import pytest
 
 import lockstep
 
+pytestmark = pytest.mark.costly
+
 
 def examples(module):
     finder = doctest.DocTestFinder(exclude_empty=True)

@@ -11,6 +11,8 @@ from lockstep.backends import registry
 from lockstep.recipe import Recipe
 from lockstep.training import compare
 
+pytestmark = pytest.mark.costly
+
 INSTALLED = registry.installed()
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from lockstep.runs import records
 
+pytestmark = pytest.mark.costly
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -19,6 +19,8 @@ from lockstep.runs.typed import plain
 from lockstep.schedules import learning_rates
 from lockstep.training import loop
 
+pytestmark = pytest.mark.costly
+
 # Relative to numbers of order 1: what 60 steps of honest rounding leave (measured: a tenth).
 TOLERANCE = {"float64": 2e-13, "float32": 6e-5}
 COUNT = 300

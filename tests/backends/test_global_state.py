@@ -14,6 +14,8 @@ from conftest import installed
 
 from lockstep.backends import registry
 
+pytestmark = pytest.mark.costly
+
 TESTS = Path(__file__).parent
 COMPANIONS = {"tensorflow": "keras", "jax": "optax"}
 
@@ -37,20 +39,24 @@ def process(name: str, settings: str, used: str) -> dict:
     return json.loads(python(str(TESTS / "global_state.py"), name, settings, used))
 
 
-@pytest.mark.parametrize("settings", ["usual", "unusual"])
+USUAL_TOO = [pytest.param("usual", marks=pytest.mark.slow), "unusual"]
+"""Settings that nobody changes are the easier case."""
+
+
+@pytest.mark.parametrize("settings", USUAL_TOO)
 @pytest.mark.parametrize("name", registry.names())
 def test_everything_is_as_it_was(name, settings):
     assert process(installed(name), settings, "used")["changed"] == {}
 
 
-@pytest.mark.parametrize("settings", ["usual", "unusual"])
+@pytest.mark.parametrize("settings", USUAL_TOO)
 @pytest.mark.parametrize("name", registry.names())
 def test_the_user_draws_what_would_be_drawn_without_lockstep(name, settings):
     used, unused = (process(installed(name), settings, used) for used in ("used", "unused"))
     assert used["drawn"] == unused["drawn"]
 
 
-@pytest.mark.parametrize("value", [None, "jax"])
+@pytest.mark.parametrize("value", [pytest.param(None, marks=pytest.mark.slow), "jax"])
 @pytest.mark.parametrize("name", registry.names())
 def test_loading_leaves_the_environment_as_the_framework_does(name, value):
     installed(name)

@@ -20,6 +20,8 @@ from lockstep.proof import beside as proof_beside
 from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe
 from lockstep.training import loop
 
+pytestmark = pytest.mark.costly
+
 if "numba" not in registry.installed():
     absent("numba is not installed")
 

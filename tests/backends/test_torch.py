@@ -16,6 +16,8 @@ from lockstep.data.order import epoch_batches
 from lockstep.layouts import largest_difference
 from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe
 
+pytestmark = pytest.mark.costly
+
 COUNT, TOLERANCE = 300, 2e-13
 
 

@@ -20,6 +20,8 @@ from benchmarks.publish import KEPT, PAGE, compact, written
 from benchmarks.race import choose, summarise
 from lockstep.errors import LockstepError
 
+pytestmark = pytest.mark.costly
+
 ROOT = Path(__file__).parents[2]
 CONTENDERS = '''
 import time

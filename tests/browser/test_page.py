@@ -20,6 +20,8 @@ from lockstep.report.html import page
 from lockstep.runs import files
 from lockstep.runs.typed import plain
 
+pytestmark = pytest.mark.costly
+
 PARTS = ["learning", "same", "cost", "confusion", "digits", "weights", "code", "origin"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # What Debian's Chromium needs to run as root without a display, and to ask nothing of anybody.

@@ -21,6 +21,8 @@ import neural_networks as course
 from lockstep import by_hand
 from lockstep.data.datasets import Dataset
 
+pytestmark = pytest.mark.costly
+
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "neural_networks.py"
 EPS = np.finfo(float).eps

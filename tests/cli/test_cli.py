@@ -22,6 +22,8 @@ from lockstep.recipe import Recipe
 from lockstep.runs import predictions, records
 from lockstep.training import compare, loop, metrics
 
+pytestmark = pytest.mark.costly
+
 SMALL = ["--dataset", "digits", "--hidden", "16", "--epochs", "2"]
 
 

@@ -28,6 +28,8 @@ from lockstep.processes import jobs
 from lockstep.recipe import Recipe
 from lockstep.report import figures, terminal
 
+pytestmark = pytest.mark.costly
+
 RECIPE = Recipe(batch_size=128)
 STEPS = 60
 

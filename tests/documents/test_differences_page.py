@@ -11,6 +11,8 @@ from conftest import FRAMEWORKS, absent
 
 from lockstep.backends import registry
 
+pytestmark = pytest.mark.costly
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 

@@ -26,6 +26,8 @@ from lockstep.proof.comparison import VIEWS
 from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe, named_recipes
 from lockstep.runs import records
 
+pytestmark = pytest.mark.costly
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 

@@ -22,6 +22,8 @@ import execute  # noqa: E402
 
 import lockstep  # noqa: E402
 
+pytestmark = pytest.mark.costly
+
 FRAMEWORK = {"NN_PyTorch": "torch", "NN_tensorflow": "tensorflow"}
 LESSONS = ("NN_from_scratch", *FRAMEWORK)
 CLAIMED_ACCURACY = 97.3

@@ -17,6 +17,8 @@ import pytest
 from lockstep.diagnosis.check import TEMPLATE, write_template
 from lockstep.diagnosis.mistakes import CATALOGUE
 
+pytestmark = pytest.mark.costly
+
 ROOT = Path(__file__).parents[2]
 PAGES = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))]
 DIGITS = ["--dataset", "digits"]

@@ -20,6 +20,8 @@ from lockstep.processes.parent import ChildFailed, send
 from lockstep.recipe import Recipe
 from lockstep.training import child
 
+pytestmark = pytest.mark.costly
+
 
 def run(job, on_event):
     return send(child.__name__, job, on_event)

@@ -11,6 +11,8 @@ from lockstep.errors import LockstepError
 from lockstep.layouts import largest_difference, weights_sha256
 from lockstep.recipe import Recipe
 
+pytestmark = pytest.mark.costly
+
 
 @pytest.fixture(params=registry.names())
 def name(request) -> str:

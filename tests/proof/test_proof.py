@@ -18,6 +18,8 @@ from lockstep.proof.comparison import STEPPED, Comparison, First, Proof, toleran
 from lockstep.recipe import OPTIMIZER_NUMBERS, Recipe
 from lockstep.runs.typed import plain, typed
 
+pytestmark = pytest.mark.costly
+
 SMALL = Recipe(hidden=(12, 8), activation="tanh", dtype="float64")
 
 

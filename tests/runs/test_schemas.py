@@ -23,6 +23,8 @@ from lockstep.runs import records
 from lockstep.runs.typed import plain, typed
 from lockstep.training import compare
 
+pytestmark = pytest.mark.costly
+
 DOCS = Path(__file__).parents[2] / "docs"
 READ = {"results.json": records.load, "proof.json": comparison.load}
 NAMES = sorted(READ)

@@ -31,6 +31,8 @@ from lockstep.recipe import Recipe
 from lockstep.runs import records, weights
 from lockstep.training import compare
 
+pytestmark = pytest.mark.costly
+
 RECIPE = Recipe(hidden=(16, 12), epochs=2)
 SMALL = ["--dataset", "digits", "--hidden", "16,12", "--epochs", "2"]
 RUN = str(Path("runs") / "run")

@@ -18,6 +18,8 @@ from lockstep.recipe import Recipe
 from lockstep.training import compare, loop
 from lockstep.training.metrics import evaluate
 
+pytestmark = pytest.mark.costly
+
 RECIPE = Recipe(hidden=(16,), batch_size=16, epochs=2, dtype="float64")
 
 
