@@ -2,7 +2,8 @@
 
 Every verb has defaults that make it useful with no arguments: the recipe is `Recipe()`, the data is
 MNIST (or, where that cannot be had, the embedded digits), and the backends are all that are
-installed. Input that cannot be used raises LockstepError, whose message is one sentence.
+installed. Data may be a dataset or the name of one; one backend may stand without a list. Input
+that cannot be used raises LockstepError, whose message is one sentence.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from .training import compare as training
 def train(
     backend: str = "numpy",
     recipe: Recipe | None = None,
-    data: Dataset | None = None,
+    data: Dataset | str | None = None,
     *,
     out: str | Path = "runs",
     name: str | None = None,
@@ -55,8 +56,8 @@ def train(
 
 def compare(
     recipe: Recipe | None = None,
-    backends: Sequence[str] | None = None,
-    data: Dataset | None = None,
+    backends: Sequence[str] | str | None = None,
+    data: Dataset | str | None = None,
     *,
     out: str | Path = "runs",
     name: str | None = None,
@@ -79,7 +80,7 @@ def compare(
     >>> list(run.results.backends)
     ['numpy']
     """
-    data = data or datasets.load()
+    data = _data(data)
     chosen = _backends(backends)
     stamp = f"{data.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     compared = training.compare(
@@ -91,11 +92,11 @@ def compare(
 
 def verify(
     recipe: Recipe | None = None,
-    backends: Sequence[str] | None = None,
-    data: Dataset | None = None,
+    backends: Sequence[str] | str | None = None,
+    data: Dataset | str | None = None,
     steps: int = 100,
     *,
-    views: Sequence[str] = STEPPED,
+    views: Sequence[str] | str = STEPPED,
     dialect: str | None = None,
     tolerance: float | None = None,
     device: str = "auto",
@@ -113,17 +114,17 @@ def verify(
     >>> proof.same
     True
     """
-    chosen = tuple(name for name in _backends(backends) if name != registry.REFERENCE)
+    seen = tuple(one_of(VIEWS, view, "view") for view in _listed(views))
     return prove.verify(
-        recipe or Recipe(dtype="float64"), chosen, data or datasets.load(), steps,
-        tuple(one_of(VIEWS, view, "view") for view in views), dialect, tolerance, device, on_event,
+        recipe or Recipe(dtype="float64"), _backends(backends), _data(data), steps, seen, dialect,
+        tolerance, device, on_event,
     )  # fmt: skip
 
 
 def diagnose(
     file: str | Path,
     recipe: Recipe | None = None,
-    data: Dataset | None = None,
+    data: Dataset | str | None = None,
     steps: int = 10,
     *,
     time_limit: float = 60.0,
@@ -143,14 +144,14 @@ def diagnose(
     (False, ('mean over the batch missing',))
     """
     recipe = recipe or Recipe(**check.TEMPLATE_SETTINGS)
-    return check.check(Path(file), recipe, data or datasets.load(), steps, time_limit)
+    return check.check(Path(file), recipe, _data(data), steps, time_limit)
 
 
 def explain(
     left: str = "tensorflow",
     right: str = "torch",
     recipe: Recipe | None = None,
-    data: Dataset | None = None,
+    data: Dataset | str | None = None,
     *,
     seeds: int = 3,
     steps: int | None = None,
@@ -170,7 +171,7 @@ def explain(
     for name in (left, right):
         registry.require(name)
     return differences.explain(
-        left, right, recipe or Recipe(batch_size=128), data or datasets.load(), seeds, steps,
+        left, right, recipe or Recipe(batch_size=128), _data(data), seeds, steps,
         device, on_event,
     )  # fmt: skip
 
@@ -185,10 +186,20 @@ def load_run(*folders: str | Path) -> Run:
     return load([Path(folder) for folder in folders])
 
 
-def _backends(chosen: Sequence[str] | None) -> tuple[str, ...]:
+def _data(data: Dataset | str | None) -> Dataset:
+    """The dataset, given itself or by its name; without, MNIST or what stands in for it."""
+    return data if isinstance(data, Dataset) else datasets.load(data)
+
+
+def _listed(names: Sequence[str] | str) -> Sequence[str]:
+    """Several names, or the one that was given alone."""
+    return [names] if isinstance(names, str) else names
+
+
+def _backends(chosen: Sequence[str] | str | None) -> tuple[str, ...]:
     """Those chosen, each installed; or all that are."""
     if chosen is None:
         return registry.installed()
-    for name in chosen:
+    for name in _listed(chosen):
         registry.require(name)
-    return tuple(dict.fromkeys(chosen))
+    return tuple(dict.fromkeys(_listed(chosen)))

@@ -98,6 +98,10 @@ class Recipe:
     classes: int = _setting(10, "classes to tell apart")
 
     def __post_init__(self) -> None:
+        if not isinstance(self.hidden, list | tuple):
+            raise LockstepError(
+                f"hidden is {self.hidden!r}; write a list of sizes, e.g. (128, 64)."
+            )
         object.__setattr__(self, "hidden", tuple(self.hidden))
         one_of(activations.ACTIVATIONS, self.activation, "activation")
         if self.initialization is None:

@@ -115,3 +115,25 @@ def test_a_dataset_scales_its_pixels(digits, dtype):
     scaled = digits.test.scaled(dtype)
     assert scaled.dtype == dtype and scaled.shape == digits.test.images.shape
     assert np.abs(scaled - digits.test.images / 255).max() < np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: lockstep.verify(data="digits", steps=0), "0 steps are too few"),
+        (lambda: lockstep.verify(backends="numpy", data="digits"), "no backend to compare"),
+        (lambda: lockstep.verify(views="sinced", data="digits"), "did you mean 'synced'"),
+        (lambda: lockstep.compare(backends=[], data="digits"), "no backend to train"),
+        (lambda: lockstep.compare(backends="nunpy", data="digits"), "did you mean 'numpy'"),
+        (lambda: lockstep.compare(backends="numpy", data="digts"), "did you mean 'digits'"),
+        (lambda: lockstep.train("numpy", data="digits", repeats=0), "at least 1 and 0"),
+        (lambda: lockstep.Recipe(hidden=64), "write a list of sizes"),
+        (lambda: lockstep.load_run("nowhere"), "no such file"),
+        (lambda: lockstep.diagnose("nowhere.py", data="digits"), "There is no file nowhere.py"),
+    ],
+)
+def test_bad_input_is_one_sentence(call, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(lockstep.LockstepError, match=words) as raised:
+        call()
+    assert "\n" not in str(raised.value) and not list(tmp_path.iterdir())

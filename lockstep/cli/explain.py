@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from ..backends import registry
 from ..differences.choices import AS_EVERYONE_WRITES_IT
@@ -12,7 +13,7 @@ from ..errors import FAILED
 from . import options as shared
 from .progress import Progress
 
-DEFAULTS = {"batch_size": 128}
+DEFAULTS: dict[str, Any] = {"batch_size": 128}
 
 
 def add_flags(command: argparse.ArgumentParser) -> None:
@@ -29,7 +30,7 @@ def add_flags(command: argparse.ArgumentParser) -> None:
     add = command.add_argument_group("the measurement").add_argument
     add("--seeds", type=int, default=3, metavar="N", help="repeat with N seeds (default: 3)")
     add("--steps", type=int, metavar="N", help="updates of each program (default: one epoch)")
-    shared.add_recipe(command, **DEFAULTS)
+    shared.add_recipe(command, plain=True, **DEFAULTS)
     shared.add_place(command)
     shared.add_run(command)
 

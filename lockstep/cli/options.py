@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from .. import recipe
 from ..backends import registry
@@ -21,19 +22,33 @@ MOST_STEPS = 100_000
 FROM_THE_DATA = ("inputs", "classes")
 """Settings of a recipe that no flag sets: the dataset decides them."""
 RECIPE = [f for f in dataclasses.fields(Recipe) if f.name not in FROM_THE_DATA]
+AROUND_UPDATES = (
+    "rotation", "scaling", "shear", "shift", "elastic", "elastic_smoothness", "average",
+)  # fmt: skip
+"""What a training does around its updates; commands that compare updates have no flag for it."""
 FLAGS = {"learning_rate": "--lr"}
 """Where a flag is not called as the recipe's field."""
 KINDS: dict[str, tuple[type, str]] = {"int": (int, "N"), "float": (float, "X")}
 """How a flag of this type is read, and what its help calls the value; others are text."""
 
 
-def add_recipe(command: argparse.ArgumentParser, **defaults: object) -> None:
-    """A flag for each setting of a recipe; `defaults` are the command's own."""
-    group = command.add_argument_group("the recipe")
+def add_recipe(
+    command: argparse.ArgumentParser,
+    title: str = "the recipe",
+    plain: bool = False,
+    **defaults: Any,
+) -> None:
+    """A flag for each setting of a recipe; `defaults` are the command's own.
+
+    `plain` leaves out what `require_plain` refuses.
+    """
+    group = command.add_argument_group(title)
     group.add_argument(
         "--recipe", metavar="FILE", help="a TOML file with settings, or a name in recipes/"
     )
     for field in RECIPE:
+        if plain and field.name in AROUND_UPDATES:
+            continue
         default = defaults.get(field.name, field.default)
         words = field.metadata["words"]
         if default is not None:
@@ -71,11 +86,11 @@ def add_run(command: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="print errors only")
 
 
-def recipe_of(options: Namespace, **defaults: object) -> Recipe:
+def recipe_of(options: Namespace, **defaults: Any) -> Recipe:
     """The command's defaults, the recipe file's settings over them, and the flags over both."""
     settings = defaults | (recipe.read_toml(options.recipe) if options.recipe else {})
     for field in RECIPE:
-        value = getattr(options, field.name)
+        value = getattr(options, field.name, None)
         if value is not None:
             settings[field.name] = recipe.parse_sizes(value) if field.name == "hidden" else value
     return recipe.from_dict(settings, options.recipe or "the recipe")
@@ -92,9 +107,9 @@ def require_plain(chosen: Recipe, command: str) -> None:
 
 def backends_of(options: Namespace) -> tuple[str, ...]:
     """The backends named, in that order, or every installed one."""
-    if not options.backends:
+    if options.backends is None:
         return registry.installed()
-    chosen = tuple(dict.fromkeys(options.backends.split(",")))
+    chosen = tuple(dict.fromkeys(name.strip() for name in options.backends.split(",")))
     for name in chosen:
         one_of(registry.names(), name, "backend")
     return chosen

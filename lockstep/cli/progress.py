@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from ..processes.events import Event
-from ..report.terminal import epoch_line
+from ..report.terminal import epoch_line, new_console
 
 
 class Progress:
@@ -20,9 +20,8 @@ class Progress:
         if quiet:
             return
         from rich import progress
-        from rich.console import Console
 
-        self.console = Console(stderr=stderr, highlight=False)
+        self.console = new_console(stderr)
         self.live = self.console.is_terminal
         self.total, self.said = total, ""
         self.bars = progress.Progress(

@@ -50,13 +50,14 @@ def add_flags(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print errors only; the exit code is 0 (same), 1 (not) or 2 (unusable)",
     )
-    shared.add_recipe(command)
+    title = "the recipe (a file of your own: 784-16-10, tanh, sgd, unless told)"
+    shared.add_recipe(command, title, plain=True, dtype="float64")
     shared.add_place(command)
 
 
 def run(options: Namespace) -> int:
     """The proof, or the file to start from."""
-    if options.template:
+    if options.template is not None:
         from ..diagnosis.check import write_template
 
         write_template(Path(options.template))

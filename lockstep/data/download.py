@@ -62,7 +62,7 @@ def _mirrors(source: sources.Source) -> list[str]:
     if not mirrors:
         hosts = ", ".join(_host(mirror) for mirror in source.mirrors)
         raise Unreachable(
-            f"{source.title} is not on this machine, and no mirror answers ({hosts}). Connect to a "
+            f"{source.title} cannot be downloaded: no mirror answers ({hosts}). Connect to a "
             "network, or name a folder that has its four files with --data-dir or LOCKSTEP_DATA."
         )
     return mirrors

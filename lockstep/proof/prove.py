@@ -60,6 +60,11 @@ def prove(
     on_event: OnEvent = nobody,
 ) -> list[Proof]:
     """`verify` for several trials; a framework is imported once for all. Raises if all fail."""
+    others = [name for name in backends if name != REFERENCE]
+    if not others:
+        raise LockstepError("There is no backend to compare with NumPy; name one or more others.")
+    if steps < 1:
+        raise LockstepError(f"{steps} steps are too few to compare; at least 1 is needed.")
     found: list[list[Comparison]] = [[] for _ in trials]
     failures: dict[str, parent.ChildFailed] = {}
 
@@ -69,7 +74,7 @@ def prove(
         else:
             on_event({"backend": backend, **event})
 
-    for backend in (b for b in backends if b != REFERENCE):
+    for backend in others:
         job = {
             **jobs.job(backend, trials[0].recipe, data, trials[0].device),
             "trials": [(recipe.to_dict(), views, device) for recipe, views, device in trials],

@@ -46,7 +46,7 @@ def print_comparison(results: Results) -> None:
         table.add_column(head, justify="left" if i == 0 else "right", no_wrap=i == 0)
     for row in found.cells:
         table.add_row(*map(escape, row))
-    console = _console()
+    console = new_console()
     console.print(table)
     for backend, result in results.backends.items():
         if result.notes:
@@ -71,7 +71,7 @@ def proof_complaints(proofs: Sequence[Proof], failed: str | None) -> list[str]:
 
 def print_proof(proof: Proof) -> None:
     """Each comparison as a grid tensor × step, then the verdict."""
-    console = _console()
+    console = new_console()
     console.print(f"{proof.recipe.summary()}\n{proof.steps} steps on {proof.dataset}\n")
     for comparison in proof.comparisons:
         console.print(_grid(comparison))
@@ -115,7 +115,7 @@ def print_explanation(explanation: Mapping[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    console = _console()
+    console = new_console()
     columns = explanation_columns(explanation)
     pair = f"{explanation['left']} and {explanation['right']} on {explanation['dataset']}"
     for rungs, title, first in (
@@ -141,14 +141,20 @@ def print_inventory(entries: Sequence[Entry]) -> None:
     for entry in entries:
         where = escape(str(entry.path)) if entry.path else ""
         table.add_row(entry.title, entry.file, escape(entry.state), where)
-    _console().print(table)
+    new_console().print(table)
 
 
-def _console() -> Console:
+def new_console(stderr: bool = False) -> Console:
+    """A console of rich's, which folds no table in a pipe, and whose reader may leave."""
     from rich.console import Console
 
-    console = Console()
-    if not console.is_terminal:  # a pipe has no width: do not fold a table at 80 columns
+    class Leaving(Console):
+        def on_broken_pipe(self) -> None:
+            """Not rich's way, which is exit code 1: `cli.exit` has another for `| head`."""
+            raise BrokenPipeError
+
+    console = Leaving(stderr=stderr, highlight=False)
+    if not console.is_terminal:
         console.width = 140
     return console
 

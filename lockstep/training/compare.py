@@ -72,6 +72,12 @@ def compare(
     The run is there when its training is whole ("kept" is told then). The proof comes after:
     whatever happens to it, `lockstep report` can draw the run.
     """
+    if not backends:
+        raise LockstepError("There is no backend to train; name one or more.")
+    if repeats < 1 or proof_steps < 0:
+        raise LockstepError(
+            f"repeats is {repeats} and proof_steps {proof_steps}; at least 1 and 0 are needed."
+        )
     trainings = _trainings(backends, as_tutorial)
     run = _trained(recipe, trainings, data, out, name, device, repeats, on_event, tensorboard)
     final = out / name

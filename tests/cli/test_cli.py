@@ -369,3 +369,18 @@ def test_help_is_quick_enough_to_be_used():
     start = time.perf_counter()
     assert lockstep("--help").returncode == 0
     assert time.perf_counter() - start < 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGPIPE")
+def test_a_reader_that_leaves_ends_the_training_quietly(tmp_path):
+    """As `lockstep train … | head` does: exit code 128 + SIGPIPE, no word, nothing half."""
+    command = ["train", "numpy", "--dataset", "digits", "--hidden", "8", "--epochs", "100000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lockstep", *command],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+    )  # fmt: skip
+    assert "8" in process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 141
+    assert process.stderr.read() == ""
+    assert not list(tmp_path.glob("runs/*"))

@@ -156,7 +156,7 @@ def test_load_without_a_name_falls_back_loudly(mirrors, monkeypatch, tmp_path, c
     monkeypatch.setattr(datasets, "cache_folder", lambda name: tmp_path / name)
     assert datasets.load().name == "digits"
     said = capsys.readouterr().err
-    assert said.startswith("NOTE: MNIST is not on this machine") and "not MNIST" in said
+    assert said.startswith("NOTE: MNIST cannot be downloaded") and "not MNIST" in said
 
 
 def test_a_name_given_explicitly_never_falls_back(mirrors, monkeypatch, tmp_path):
