@@ -44,6 +44,7 @@ def test_any_two_backends_are_within_0_3_points(default_run):
     assert all(abs(a - b) <= 0.003 for a, b in itertools.combinations(reached, 2))
 
 
+@pytest.mark.slow  # each comparison proves 200 such updates; these are 3,750
 def test_float64_gradient_descent_loses_alike_for_two_epochs(mnist, everybody, tmp_path):
     recipe = Recipe(optimizer="sgd", dtype="float64", epochs=2)
     run = compare.compare(recipe, everybody, mnist, tmp_path, "r").results

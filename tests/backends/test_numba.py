@@ -163,6 +163,7 @@ def test_compiled_code_never_reads_where_nothing_is(change, words, digits):
     assert ours.state == {}, "nor is an update counted that was not done"
 
 
+@pytest.mark.slow
 def test_the_second_process_compiles_nothing(tmp_path):
     """And the first says so: `on_event` hears of the compilation before it starts."""
     code = """

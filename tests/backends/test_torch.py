@@ -104,6 +104,7 @@ def test_more_networks_are_compiled_than_pytorch_keeps_of_one_code(
     compile_many(torch_backend, digits, limit + 2)
 
 
+@pytest.mark.slow
 def test_with_the_same_code_that_would_fail(torch_backend, compile_to_python, digits, monkeypatch):
     monkeypatch.setattr(torch_backend, "with_its_own_code", lambda function: function)
     limit = compile_to_python._dynamo.config.cache_size_limit

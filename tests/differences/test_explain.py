@@ -228,7 +228,10 @@ def test_epsilon_moves_the_first_step_by_what_the_gradient_says(found, aspect, m
         assert difference.weights[1] == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("pair", [("torch", "tensorflow"), ("numpy", "tensorflow")])
+BACK = pytest.param(("torch", "tensorflow"), marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("pair", [BACK, ("numpy", "tensorflow")])
 def test_the_ladder_ends_in_the_other_direction_and_by_hand(pair, digits):
     found = explain.explain(*pair, Recipe(hidden=(16,), batch_size=128), digits, seeds=1, steps=12)
     assert found.aligned and found.ladder[0].apart > 1e-2

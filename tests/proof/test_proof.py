@@ -222,8 +222,8 @@ def frameworks():
     return found
 
 
-SLOW = {"nesterov", "rmsprop", "adamw"}
-"""Proved in tests/test_backends.py in any case; here on MNIST, and only by `make check-all`."""
+SLOW = {"momentum", "nesterov", "rmsprop", "adamw"}
+"""Proved in tests/backends/test_backends.py in any case; here on MNIST, by `make check-all`."""
 
 
 @pytest.mark.parametrize(
