@@ -56,7 +56,7 @@ wheel: $(READY_TO_TEST) ## build the wheel into dist/
 $(READY): requirements/run.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.13 is needed, this is %d.%d; try: make PYTHON=python3.12" % sys.version_info[:2] if not (3, 11) <= sys.version_info < (3, 14) else 0)'
 	@echo "Setting up .venv. The first time this downloads about 730 MB: PyTorch, TensorFlow, JAX, Numba."
-	@echo "(On Linux, PyPI's PyTorch brings CUDA, gigabytes more; the README has the CPU line.)"
+	@echo "(On Linux, PyPI's PyTorch brings CUDA, gigabytes more; docs/install.md has the CPU line.)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/run.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
